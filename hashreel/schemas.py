@@ -1,0 +1,329 @@
+"""The wire format of ``/v1``: one pydantic model for each document, used by the service, the client and the CLI.
+
+Frame ids are strings on the wire, since JavaScript rounds integers above 2**53. Times are integers in
+milliseconds. Requests forbid unknown fields, so that a misspelt option is an error and not silence.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+__all__ = [
+    "Answer",
+    "Collection",
+    "Collections",
+    "EnqueueRequest",
+    "Failure",
+    "Failures",
+    "Health",
+    "HitModel",
+    "JobCounts",
+    "JobModel",
+    "Jobs",
+    "Policy",
+    "Position",
+    "Problem",
+    "Query",
+    "SearchRequest",
+    "TagsRequest",
+    "Upload",
+    "VideoModel",
+    "Videos",
+    "Warn",
+]
+
+VideoState = Literal["queued", "encoding", "indexed", "failed", "cancelled"]
+JobState = Literal["queued", "running", "done", "cancelled"]
+Box = tuple[float, float, float, float]
+Tags = dict[str, str]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Reply(BaseModel):
+    # A newer service may add fields; an older client ignores them.
+    model_config = ConfigDict(extra="ignore")
+
+
+class Policy(_Request):
+    """Which frames of a video are key-frames."""
+
+    kind: Literal["every", "codec", "scenes"] = "every"
+    seconds: Annotated[float | None, Field(ge=0.04, le=3600, description="Step of `every`, in seconds.")] = (
+        None
+    )
+    threshold: Annotated[float | None, Field(gt=0, le=100, description="Sensitivity of `scenes`.")] = None
+
+
+class Query(_Request):
+    """What is searched for: exactly one of the fields (``box`` goes with ``image``)."""
+
+    image: Annotated[str | None, Field(description="A picture file (JPEG, PNG, WebP ...), base64.")] = None
+    frame: Annotated[str | None, Field(pattern=r"^\d{1,19}$", description="Id of an indexed frame.")] = None
+    code: Annotated[str | None, Field(max_length=64, description="A packed code in hex.")] = None
+    box: Annotated[
+        Box | None, Field(description="x, y, width, height in [0, 1]; the part to search for.")
+    ] = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        given = [name for name in ("image", "frame", "code") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"a query has exactly one of image, frame, code; got {given or 'none'}")
+        if self.box is not None and self.image is None:
+            raise ValueError("box goes with image")
+        return self
+
+
+class SearchOptions(_Request):
+    """How the gallery is searched; the same for every form of query."""
+
+    collection: Annotated[str | None, Field(max_length=200, description="Default: the service's own.")] = None
+    top: Annotated[
+        int, Field(ge=0, le=1_000_000, description="Number of hits (of videos, when grouped).")
+    ] = 10
+    radius: Annotated[int | None, Field(ge=0, le=256, description="Largest Hamming distance, inclusive.")] = (
+        None
+    )
+    videos: Annotated[list[int] | None, Field(max_length=10_000, description="Only these videos.")] = None
+    tags: Annotated[Tags | None, Field(description="Only videos with all of these tags.")] = None
+    between: Annotated[
+        tuple[int, int] | None, Field(description="Only frames with start <= time < end, in milliseconds.")
+    ] = None
+    group_by: Annotated[
+        Literal["video"] | None, Field(description="`video`: the best frame of each video.")
+    ] = None
+    exclude_video: Annotated[int | None, Field(description="Leave this video out.")] = None
+    min_position: Annotated[
+        str | None, Field(pattern=r"^\d+-\d+$", description="Log id that the answer must have seen.")
+    ] = None
+    consistency: Annotated[
+        Literal["latest", "eventual"], Field(description="`latest` reads the log's tail first.")
+    ] = "latest"
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.between is not None and self.between[0] > self.between[1]:
+            raise ValueError(f"between is {self.between}; the start must not be after the end")
+        return self
+
+
+class SearchRequest(SearchOptions):
+    """One query and how to answer it."""
+
+    query: Query
+
+
+class Position(_Reply):
+    """A place in the log: which generation, and the last entry that was seen."""
+
+    generation: str
+    log_id: str
+
+
+class HitModel(_Reply):
+    """One frame of the answer."""
+
+    video: int
+    source: str
+    time_ms: int
+    distance: int
+    frame_id: str
+    code: str
+    tags: Tags = {}
+
+    @property
+    def time_s(self) -> float:
+        """The hit's presentation time in seconds."""
+        return self.time_ms / 1000
+
+
+class Answer(_Reply):
+    """The answer to one query; hits ordered by (distance, frame id)."""
+
+    hits: list[HitModel]
+    code: Annotated[str, Field(description="The query's code, hex.")]
+    bits: int
+    fingerprint: Annotated[str, Field(description="Fingerprint of the model that made the codes.")]
+    position: Position
+    behind: Annotated[bool, Field(description="The log's tail was not reached in time.")] = False
+    stale: Annotated[bool, Field(description="Redis did not answer; the index may miss recent writes.")] = (
+        False
+    )
+    tie_band: Annotated[
+        int, Field(description="Frames at the distance of the last hit, over the whole gallery.")
+    ] = 0
+    gallery: Annotated[int, Field(description="Live frames in the gallery.")] = 0
+    encode_ms: float = 0.0
+    search_ms: float = 0.0
+
+
+class Warn(_Reply):
+    """Something that went wrong in a source whose good frames were kept."""
+
+    stage: str
+    reason: str
+    at_ms: int | None = None
+
+
+class VideoModel(_Reply):
+    """One source of a collection."""
+
+    id: int
+    source: str
+    state: VideoState
+    kind: Annotated[Literal["video", "pictures"], Field(description="A video, or a folder of pictures.")] = (
+        "video"
+    )
+    frames: int = 0
+    duration_s: float = 0.0
+    width: int = 0
+    height: int = 0
+    codec: str = ""
+    sha256: str = ""
+    tags: Tags = {}
+    policy: Policy = Policy()
+    chunks: int = 0
+    chunks_done: int = 0
+    job: str = ""
+    added_at: float = 0.0
+    warnings: list[Warn] = []
+    reason: Annotated[str, Field(description="Why it failed, where it did.")] = ""
+
+
+class Videos(_Reply):
+    """A page of videos, newest first."""
+
+    videos: list[VideoModel]
+    total: int
+    next: Annotated[int | None, Field(description="Pass as `before` for the next page.")] = None
+
+
+class TagsRequest(_Request):
+    """Tags to set; an empty value removes the tag."""
+
+    tags: Tags
+
+
+class EnqueueRequest(_Request):
+    """Sources to index: the server's files, folders and globs inside its source roots."""
+
+    sources: Annotated[list[str], Field(min_length=1, max_length=100_000)]
+    policy: Policy | None = None
+    tags: Tags = {}
+    collection: str | None = None
+    again: Annotated[bool, Field(description="Encode sources that are indexed already once more.")] = False
+
+
+class JobCounts(_Reply):
+    """How a job's sources stand; the counts add up to ``total``."""
+
+    total: int = 0
+    queued: int = 0
+    encoding: int = 0
+    indexed: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    skipped: Annotated[int, Field(description="Indexed already; nothing to do.")] = 0
+
+
+class JobModel(_Reply):
+    """One request to index sources, and how far it is."""
+
+    id: str
+    state: JobState
+    collection: str
+    counts: JobCounts
+    frames: int = 0
+    chunks: int = 0
+    chunks_done: int = 0
+    created_at: float = 0.0
+    finished_at: float | None = None
+    decode_s: float = 0.0
+    encode_s: float = 0.0
+    commit_s: float = 0.0
+    videos: Annotated[
+        list[int], Field(description="Numbers of the job's videos, in order of the sources.")
+    ] = []
+
+
+class Jobs(_Reply):
+    """Jobs, newest first."""
+
+    jobs: list[JobModel]
+
+
+class Failure(_Reply):
+    """A source, or a part of one, that could not be indexed."""
+
+    source: str
+    video: int | None = None
+    job: str = ""
+    stage: str
+    reason: str
+    retryable: bool
+    partial: Annotated[bool, Field(description="The source is indexed, but for what the reason says.")] = (
+        False
+    )
+    at: float = 0.0
+
+
+class Failures(_Reply):
+    """Failures, newest first."""
+
+    failures: list[Failure]
+    total: int
+
+
+class Collection(_Reply):
+    """A name that points at a generation: one model, one log, one gallery."""
+
+    name: str
+    generation: str
+    model: str
+    fingerprint: str
+    bits: int
+    frames: int
+    videos: int
+    position: Position
+
+
+class Collections(_Reply):
+    """All collections."""
+
+    collections: list[Collection]
+
+
+class Upload(_Reply):
+    """A stored upload; ``source`` can be enqueued."""
+
+    source: str
+    bytes: int
+    sha256: str
+
+
+class Health(_Reply):
+    """Whether the service can answer, and how far behind the log it is."""
+
+    ready: bool
+    version: str
+    generation: str = ""
+    model: str = ""
+    frames: int = 0
+    lag: Annotated[int, Field(description="Log entries that are not applied yet.")] = 0
+    redis: bool = True
+    detail: str = ""
+
+
+class Problem(_Reply):
+    """An error, as RFC 9457 problem+json."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    errors: list[dict[str, Any]] = []

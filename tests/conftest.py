@@ -1,0 +1,37 @@
+"""Fixtures of every test, and the rule for skips.
+
+Tests marked ``shared`` (or using the ``shared`` fixture) read the data folder named by HASHREEL_SHARED. Without that variable
+they skip with a reason; with it, a missing file is an error, so that CI cannot pass by skipping.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="also run the long campaigns (marker: full)")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--full"):
+        return
+    skip = pytest.mark.skip(reason="long campaign; scripts/test --full runs it")
+    for item in items:
+        if item.get_closest_marker("full"):
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Return the folder of real data (cifar10/, scenes6/, videos/ ...)."""
+    folder = os.environ.get("HASHREEL_SHARED")
+    if not folder:
+        pytest.skip("HASHREEL_SHARED names no data folder")
+    path = Path(folder)
+    if not (path / "videos").is_dir():
+        pytest.fail(f"HASHREEL_SHARED={folder} has no videos/ folder")
+    return path
