@@ -72,9 +72,7 @@ def pack_codes(bits: NDArray[Any]) -> Codes:
     check_bits(matrix.shape[1])
     if matrix.dtype != np.bool_:
         if not np.isin(matrix, (0, 1)).all():
-            raise BadInputError(
-                "bits holds values other than 0 and 1; binarise real outputs first (r >= 0.5)"
-            )
+            raise BadInputError("bits holds values other than 0 and 1; binarise real outputs first (r >= 0.5)")
         matrix = matrix.astype(np.bool_)
     return np.packbits(matrix, axis=1, bitorder="little")
 

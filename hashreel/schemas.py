@@ -53,9 +53,7 @@ class Policy(_Request):
     """Which frames of a video are key-frames."""
 
     kind: Literal["every", "codec", "scenes"] = "every"
-    seconds: Annotated[float | None, Field(ge=0.04, le=3600, description="Step of `every`, in seconds.")] = (
-        None
-    )
+    seconds: Annotated[float | None, Field(ge=0.04, le=3600, description="Step of `every`, in seconds.")] = None
     threshold: Annotated[float | None, Field(gt=0, le=100, description="Sensitivity of `scenes`.")] = None
 
 
@@ -65,9 +63,7 @@ class Query(_Request):
     image: Annotated[str | None, Field(description="A picture file (JPEG, PNG, WebP ...), base64.")] = None
     frame: Annotated[str | None, Field(pattern=r"^\d{1,19}$", description="Id of an indexed frame.")] = None
     code: Annotated[str | None, Field(max_length=64, description="A packed code in hex.")] = None
-    box: Annotated[
-        Box | None, Field(description="x, y, width, height in [0, 1]; the part to search for.")
-    ] = None
+    box: Annotated[Box | None, Field(description="x, y, width, height in [0, 1]; the part to search for.")] = None
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -83,27 +79,21 @@ class SearchOptions(_Request):
     """How the gallery is searched; the same for every form of query."""
 
     collection: Annotated[str | None, Field(max_length=200, description="Default: the service's own.")] = None
-    top: Annotated[
-        int, Field(ge=0, le=1_000_000, description="Number of hits (of videos, when grouped).")
-    ] = 10
-    radius: Annotated[int | None, Field(ge=0, le=256, description="Largest Hamming distance, inclusive.")] = (
-        None
-    )
+    top: Annotated[int, Field(ge=0, le=1_000_000, description="Number of hits (of videos, when grouped).")] = 10
+    radius: Annotated[int | None, Field(ge=0, le=256, description="Largest Hamming distance, inclusive.")] = None
     videos: Annotated[list[int] | None, Field(max_length=10_000, description="Only these videos.")] = None
     tags: Annotated[Tags | None, Field(description="Only videos with all of these tags.")] = None
     between: Annotated[
         tuple[int, int] | None, Field(description="Only frames with start <= time < end, in milliseconds.")
     ] = None
-    group_by: Annotated[
-        Literal["video"] | None, Field(description="`video`: the best frame of each video.")
-    ] = None
+    group_by: Annotated[Literal["video"] | None, Field(description="`video`: the best frame of each video.")] = None
     exclude_video: Annotated[int | None, Field(description="Leave this video out.")] = None
     min_position: Annotated[
         str | None, Field(pattern=r"^\d+-\d+$", description="Log id that the answer must have seen.")
     ] = None
-    consistency: Annotated[
-        Literal["latest", "eventual"], Field(description="`latest` reads the log's tail first.")
-    ] = "latest"
+    consistency: Annotated[Literal["latest", "eventual"], Field(description="`latest` reads the log's tail first.")] = (
+        "latest"
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -151,12 +141,8 @@ class Answer(_Reply):
     fingerprint: Annotated[str, Field(description="Fingerprint of the model that made the codes.")]
     position: Position
     behind: Annotated[bool, Field(description="The log's tail was not reached in time.")] = False
-    stale: Annotated[bool, Field(description="Redis did not answer; the index may miss recent writes.")] = (
-        False
-    )
-    tie_band: Annotated[
-        int, Field(description="Frames at the distance of the last hit, over the whole gallery.")
-    ] = 0
+    stale: Annotated[bool, Field(description="Redis did not answer; the index may miss recent writes.")] = False
+    tie_band: Annotated[int, Field(description="Frames at the distance of the last hit, over the whole gallery.")] = 0
     gallery: Annotated[int, Field(description="Live frames in the gallery.")] = 0
     encode_ms: float = 0.0
     search_ms: float = 0.0
@@ -176,9 +162,7 @@ class VideoModel(_Reply):
     id: int
     source: str
     state: VideoState
-    kind: Annotated[Literal["video", "pictures"], Field(description="A video, or a folder of pictures.")] = (
-        "video"
-    )
+    kind: Annotated[Literal["video", "pictures"], Field(description="A video, or a folder of pictures.")] = "video"
     frames: int = 0
     duration_s: float = 0.0
     width: int = 0
@@ -246,9 +230,7 @@ class JobModel(_Reply):
     decode_s: float = 0.0
     encode_s: float = 0.0
     commit_s: float = 0.0
-    videos: Annotated[
-        list[int], Field(description="Numbers of the job's videos, in order of the sources.")
-    ] = []
+    videos: Annotated[list[int], Field(description="Numbers of the job's videos, in order of the sources.")] = []
 
 
 class Jobs(_Reply):
@@ -266,9 +248,7 @@ class Failure(_Reply):
     stage: str
     reason: str
     retryable: bool
-    partial: Annotated[bool, Field(description="The source is indexed, but for what the reason says.")] = (
-        False
-    )
+    partial: Annotated[bool, Field(description="The source is indexed, but for what the reason says.")] = False
     at: float = 0.0
 
 

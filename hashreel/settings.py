@@ -23,9 +23,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="ignore", validate_default=True)
 
-    data: Annotated[
-        Path, Field(description="Folder of the embedded stack: Redis files, uploads, caches.")
-    ] = Path("hashreel-data")
+    data: Annotated[Path, Field(description="Folder of the embedded stack: Redis files, uploads, caches.")] = Path(
+        "hashreel-data"
+    )
     redis_url: Annotated[
         str | None,
         Field(description="Redis of the data, e.g. redis://host:6379/0. Empty: an embedded server."),
@@ -34,14 +34,10 @@ class Settings(BaseSettings):
         str | None, Field(description="Redis of the queues; another database or server than redis_url.")
     ] = None
     host: Annotated[str, Field(description="Address that the search service binds to.")] = "127.0.0.1"
-    port: Annotated[
-        int, Field(ge=0, le=65535, description="Port of the search service; 0 picks a free one.")
-    ] = 8000
+    port: Annotated[int, Field(ge=0, le=65535, description="Port of the search service; 0 picks a free one.")] = 8000
     roots: Annotated[
         dict[str, Path],
-        Field(
-            description='Source roots by name, JSON: {"archive": "/srv/archive"}. Only files inside are read.'
-        ),
+        Field(description='Source roots by name, JSON: {"archive": "/srv/archive"}. Only files inside are read.'),
     ] = {}
     open_roots: Annotated[
         bool, Field(description="Accept any path that the worker's user can read (embedded stack only).")
@@ -53,55 +49,45 @@ class Settings(BaseSettings):
         Field(description="Kind of the in-memory index."),
     ] = "auto"
     device: Annotated[str, Field(description="auto, cpu, cuda.")] = "auto"
-    threads: Annotated[
-        int, Field(ge=0, le=256, description="Threads of the network; 0 shares the cores out.")
-    ] = 0
+    threads: Annotated[int, Field(ge=0, le=256, description="Threads of the network; 0 shares the cores out.")] = 0
     chunk_s: Annotated[
         float, Field(ge=10, le=7200, description="Length of a chunk, the unit of work, in seconds of video.")
     ] = 600.0
     every_s: Annotated[float, Field(ge=0.04, le=3600, description="Default sampling step in seconds.")] = 1.0
-    max_tries: Annotated[
-        int, Field(ge=1, le=100, description="Starts of one chunk before it counts as failed.")
-    ] = 3
+    max_tries: Annotated[int, Field(ge=1, le=100, description="Starts of one chunk before it counts as failed.")] = 3
     unit_timeout_s: Annotated[
         float, Field(ge=10, le=86400, description="Longest run of one chunk before its worker is replaced.")
     ] = 3600.0
     worker_lease_s: Annotated[
         float, Field(ge=2, le=600, description="A worker that is silent for longer counts as dead.")
     ] = 15.0
-    reconcile_s: Annotated[
-        float, Field(ge=0.2, le=600, description="Pause between two checks for lost work.")
-    ] = 5.0
+    reconcile_s: Annotated[float, Field(ge=0.2, le=600, description="Pause between two checks for lost work.")] = 5.0
     consistency_wait_ms: Annotated[
         int, Field(ge=0, le=60_000, description="Longest wait of a search for the log's tail.")
     ] = 200
     delete_grace_s: Annotated[
         float, Field(ge=0, description="Time between a delete and the removal of its stored values.")
     ] = 3600.0
-    log_max_entries: Annotated[
-        int, Field(ge=1000, description="The log is trimmed to about this many entries.")
-    ] = 1_000_000
-    job_keep_s: Annotated[
-        float, Field(ge=60, description="Finished job records are dropped after this time.")
-    ] = 30 * 86400.0
+    log_max_entries: Annotated[int, Field(ge=1000, description="The log is trimmed to about this many entries.")] = (
+        1_000_000
+    )
+    job_keep_s: Annotated[float, Field(ge=60, description="Finished job records are dropped after this time.")] = (
+        30 * 86400.0
+    )
     max_body_bytes: Annotated[int, Field(ge=1024, description="Largest body of a search request.")] = 32 * MIB
     max_upload_bytes: Annotated[int, Field(ge=1024, description="Largest uploaded video.")] = 4096 * MIB
     uploads_bytes: Annotated[int, Field(ge=1024, description="Bound of the uploads folder.")] = 65536 * MIB
-    max_picture_pixels: Annotated[
-        int, Field(ge=1024, description="Largest query picture, width times height.")
-    ] = 64_000_000
-    max_top: Annotated[
-        int, Field(ge=1, le=1_000_000, description="Largest number of hits in one answer.")
-    ] = 10_000
-    thumbnail_cache_bytes: Annotated[int, Field(ge=0, description="Bound of the thumbnail cache.")] = (
-        512 * MIB
+    max_picture_pixels: Annotated[int, Field(ge=1024, description="Largest query picture, width times height.")] = (
+        64_000_000
     )
+    max_top: Annotated[int, Field(ge=1, le=1_000_000, description="Largest number of hits in one answer.")] = 10_000
+    thumbnail_cache_bytes: Annotated[int, Field(ge=0, description="Bound of the thumbnail cache.")] = 512 * MIB
     allowed_hosts: Annotated[
         list[str], Field(description="Host headers that are accepted beside loopback names (JSON list).")
     ] = []
-    log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], Field(description="Least level logged.")
-    ] = "info"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="Least level logged.")] = (
+        "info"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:

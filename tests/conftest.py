@@ -1,7 +1,7 @@
 """Fixtures of every test, and the rule for skips.
 
-Tests marked ``shared`` (or using the ``shared`` fixture) read the data folder named by HASHREEL_SHARED. Without that variable
-they skip with a reason; with it, a missing file is an error, so that CI cannot pass by skipping.
+Tests marked ``shared`` (or using the ``shared`` fixture) read the data folder named by HASHREEL_SHARED. Without that
+variable they skip with a reason; with it, a missing file is an error, so that CI cannot pass by skipping.
 """
 
 from __future__ import annotations
