@@ -1,0 +1,90 @@
+"""What the HTTP app is given: an engine that answers and a queue that takes work.
+
+The app never imports the workers; ``hashreel/cli`` hands it an object with this shape.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from hashreel.schemas import (
+    Answer,
+    Collections,
+    EnqueueRequest,
+    Failures,
+    Health,
+    JobModel,
+    SearchRequest,
+    Tags,
+    VideoModel,
+    Videos,
+)
+
+__all__ = ["EnginePort", "QueuePort"]
+
+
+class QueuePort(Protocol):
+    """Jobs and failures. Implemented by ``workers.queue.JobQueue``."""
+
+    def enqueue(self, request: EnqueueRequest) -> JobModel:
+        """Register the sources and start their work."""
+
+    def jobs(self, limit: int = 50) -> list[JobModel]:
+        """Return the newest jobs."""
+
+    def job(self, job_id: str) -> JobModel:
+        """Return one job; NotFoundError if there is none."""
+
+    def cancel(self, job_id: str, *, keep_partial: bool = False) -> JobModel:
+        """Stop what is not finished; committed chunks of unfinished videos go unless ``keep_partial``."""
+
+    def retry(self, job_id: str) -> JobModel:
+        """Queue the job's failed sources again."""
+
+    def failures(
+        self, *, job: str | None = None, video: int | None = None, limit: int = 100, offset: int = 0
+    ) -> Failures:
+        """Return recorded failures, newest first."""
+
+
+class EnginePort(Protocol):
+    """Queries and the gallery's contents. Implemented by ``search.engine.SearchEngine``."""
+
+    def search(self, request: SearchRequest) -> Answer:
+        """Answer one query."""
+
+    def videos(
+        self,
+        *,
+        limit: int = 100,
+        before: int | None = None,
+        state: str | None = None,
+        tags: Tags | None = None,
+        collection: str | None = None,
+    ) -> Videos:
+        """Return a page of videos, newest first."""
+
+    def video(self, video_id: int) -> VideoModel:
+        """Return one video; NotFoundError if there is none."""
+
+    def set_tags(self, video_id: int, tags: Tags) -> VideoModel:
+        """Set tags (an empty value removes one)."""
+
+    def delete_video(self, video_id: int) -> VideoModel:
+        """Delete a video from the gallery; its stored values go after the grace period."""
+
+    def collections(self) -> Collections:
+        """Return all collections."""
+
+    def health(self) -> Health:
+        """Return whether queries can be answered, and the lag."""
+
+    def thumbnail(self, frame_id: int, width: int = 320) -> bytes:
+        """Return a JPEG of an indexed frame, cut from its source (cached); NotFoundError if that is gone."""
+
+    def source_path(self, video_id: int) -> Path:
+        """Return the local file of a video's source; NotFoundError if it moved or is a folder of pictures."""
+
+    def wait_position(self, position: str, timeout_s: float) -> bool:
+        """Return whether the index reached a log id in time."""
