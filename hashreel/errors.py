@@ -17,9 +17,12 @@ __all__ = [
     "HashreelError",
     "LogCorruptError",
     "MissingExtraError",
+    "ModelFileError",
     "NotFoundError",
+    "StorageFullError",
     "TooLargeError",
     "UnavailableError",
+    "WaitTimeoutError",
 ]
 
 
@@ -91,3 +94,19 @@ class MissingExtraError(HashreelError, ImportError):
     """An optional dependency is not installed."""
 
     status = 501
+
+
+class StorageFullError(HashreelError):
+    """There is no room left within the configured bound."""
+
+    status = 507
+
+
+class WaitTimeoutError(HashreelError, TimeoutError):
+    """What was waited for did not happen in time; it may still happen."""
+
+    status = 504
+
+
+class ModelFileError(HashreelError):
+    """A model's files are damaged, changed or of an unknown format."""

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 __all__ = [
     "Answer",
+    "Batch",
+    "BatchItem",
+    "BatchRequest",
     "Collection",
     "Collections",
     "EnqueueRequest",
@@ -22,6 +25,7 @@ __all__ = [
     "JobCounts",
     "JobModel",
     "Jobs",
+    "NotReady",
     "Policy",
     "Position",
     "Problem",
@@ -36,8 +40,30 @@ __all__ = [
 
 VideoState = Literal["queued", "encoding", "indexed", "failed", "cancelled"]
 JobState = Literal["queued", "running", "done", "cancelled"]
-Box = tuple[float, float, float, float]
 Tags = dict[str, str]
+
+MAX_ID = 2**63 - 1
+MAX_VIDEO = 2**31 - 1  # a frame id is video * 2**32 + ..., a signed 64-bit integer
+
+
+def _check_frame_id(text: str) -> str:
+    if int(text) > MAX_ID:
+        raise ValueError(f"a frame id is at most {MAX_ID}; got {text}")
+    return text
+
+
+# Digits are spelt out because \d would take those of every script.
+FrameId = Annotated[str, Field(pattern=r"^[0-9]{1,19}$"), AfterValidator(_check_frame_id)]
+LogId = Annotated[str, Field(pattern=r"^[0-9]{1,20}-[0-9]{1,20}$")]
+VideoId = Annotated[int, Field(ge=0, le=MAX_VIDEO)]
+Milliseconds = Annotated[int, Field(ge=0, le=2**53)]
+Unit = Annotated[float, Field(ge=0, le=1)]
+Side = Annotated[float, Field(gt=0, le=1)]
+Box = tuple[Unit, Unit, Side, Side]
+Source = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00]+$")]
+TagKey = Annotated[str, Field(pattern=r"^[^=\x00-\x1f]{1,64}$")]
+TagValue = Annotated[str, Field(pattern=r"^[^\x00-\x1f]{0,256}$")]
+TagsIn = Annotated[dict[TagKey, TagValue], Field(max_length=64)]
 
 
 class _Request(BaseModel):
@@ -61,8 +87,10 @@ class Query(_Request):
     """What is searched for: exactly one of the fields (``box`` goes with ``image``)."""
 
     image: Annotated[str | None, Field(description="A picture file (JPEG, PNG, WebP ...), base64.")] = None
-    frame: Annotated[str | None, Field(pattern=r"^\d{1,19}$", description="Id of an indexed frame.")] = None
-    code: Annotated[str | None, Field(max_length=64, description="A packed code in hex.")] = None
+    frame: Annotated[FrameId | None, Field(description="Id of an indexed frame.")] = None
+    code: Annotated[
+        str | None, Field(max_length=64, pattern=r"^([0-9a-fA-F]{2})+$", description="A packed code in hex.")
+    ] = None
     box: Annotated[Box | None, Field(description="x, y, width, height in [0, 1]; the part to search for.")] = None
 
     @model_validator(mode="after")
@@ -81,16 +109,15 @@ class SearchOptions(_Request):
     collection: Annotated[str | None, Field(max_length=200, description="Default: the service's own.")] = None
     top: Annotated[int, Field(ge=0, le=1_000_000, description="Number of hits (of videos, when grouped).")] = 10
     radius: Annotated[int | None, Field(ge=0, le=256, description="Largest Hamming distance, inclusive.")] = None
-    videos: Annotated[list[int] | None, Field(max_length=10_000, description="Only these videos.")] = None
-    tags: Annotated[Tags | None, Field(description="Only videos with all of these tags.")] = None
+    videos: Annotated[list[VideoId] | None, Field(max_length=10_000, description="Only these videos.")] = None
+    tags: Annotated[TagsIn | None, Field(description="Only videos with all of these tags.")] = None
     between: Annotated[
-        tuple[int, int] | None, Field(description="Only frames with start <= time < end, in milliseconds.")
+        tuple[Milliseconds, Milliseconds] | None,
+        Field(description="Only frames with start <= time < end, in milliseconds."),
     ] = None
     group_by: Annotated[Literal["video"] | None, Field(description="`video`: the best frame of each video.")] = None
-    exclude_video: Annotated[int | None, Field(description="Leave this video out.")] = None
-    min_position: Annotated[
-        str | None, Field(pattern=r"^\d+-\d+$", description="Log id that the answer must have seen.")
-    ] = None
+    exclude_video: Annotated[VideoId | None, Field(description="Leave this video out.")] = None
+    min_position: Annotated[LogId | None, Field(description="Log id that the answer must have seen.")] = None
     consistency: Annotated[Literal["latest", "eventual"], Field(description="`latest` reads the log's tail first.")] = (
         "latest"
     )
@@ -105,7 +132,17 @@ class SearchOptions(_Request):
 class SearchRequest(SearchOptions):
     """One query and how to answer it."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"query": {"code": "8f01a2b3c4d5"}, "top": 5, "tags": {"case": "17"}}]}
+    )
+
     query: Query
+
+
+class BatchRequest(_Request):
+    """Several queries in one request; each is answered, or refused, on its own."""
+
+    requests: Annotated[list[SearchRequest], Field(min_length=1, max_length=256)]
 
 
 class Position(_Reply):
@@ -144,8 +181,9 @@ class Answer(_Reply):
     stale: Annotated[bool, Field(description="Redis did not answer; the index may miss recent writes.")] = False
     tie_band: Annotated[int, Field(description="Frames at the distance of the last hit, over the whole gallery.")] = 0
     gallery: Annotated[int, Field(description="Live frames in the gallery.")] = 0
-    encode_ms: float = 0.0
-    search_ms: float = 0.0
+    decode_ms: Annotated[float, Field(description="Decoding the query picture.")] = 0.0
+    encode_ms: Annotated[float, Field(description="The network's forward pass.")] = 0.0
+    search_ms: Annotated[float, Field(description="Waiting for the log's tail, the index, the filters.")] = 0.0
 
 
 class Warn(_Reply):
@@ -190,16 +228,30 @@ class Videos(_Reply):
 class TagsRequest(_Request):
     """Tags to set; an empty value removes the tag."""
 
-    tags: Tags
+    model_config = ConfigDict(json_schema_extra={"examples": [{"tags": {"case": "17", "reviewed": ""}}]})
+
+    tags: TagsIn
 
 
 class EnqueueRequest(_Request):
     """Sources to index: the server's files, folders and globs inside its source roots."""
 
-    sources: Annotated[list[str], Field(min_length=1, max_length=100_000)]
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "sources": ["archive/news/*.mp4"],
+                    "policy": {"kind": "every", "seconds": 1.0},
+                    "tags": {"case": "17"},
+                }
+            ]
+        }
+    )
+
+    sources: Annotated[list[Source], Field(min_length=1, max_length=100_000)]
     policy: Policy | None = None
-    tags: Tags = {}
-    collection: str | None = None
+    tags: TagsIn = {}
+    collection: Annotated[str | None, Field(max_length=200, description="Default: the service's own.")] = None
     again: Annotated[bool, Field(description="Encode sources that are indexed already once more.")] = False
 
 
@@ -302,8 +354,30 @@ class Health(_Reply):
 class Problem(_Reply):
     """An error, as RFC 9457 problem+json."""
 
-    type: str = "about:blank"
+    type: Annotated[
+        str, Field(description="`urn:hashreel:` and the kind of error; `about:blank` where the status says it all.")
+    ] = "about:blank"
     title: str
     status: int
     detail: str
-    errors: list[dict[str, Any]] = []
+    errors: Annotated[list[dict[str, Any]], Field(description="The fields that were refused, and why.")] = []
+    request_id: Annotated[str, Field(description="Also in the X-Request-Id header and in the service's log.")] = ""
+
+
+class NotReady(Problem):
+    """The problem of a service that cannot answer queries yet, with what it knows."""
+
+    health: Health
+
+
+class BatchItem(_Reply):
+    """The outcome of one query of a batch: an answer or a problem."""
+
+    answer: Answer | None = None
+    problem: Problem | None = None
+
+
+class Batch(_Reply):
+    """Outcomes in the order of the requests."""
+
+    results: list[BatchItem]
