@@ -1,0 +1,152 @@
+"""Frame ids and chunk values: the immutable records that Redis stores, one value a chunk.
+
+A frame id is ``video * 2**32 + chunk * 2**20 + index``. A chunk value is a header and then one fixed-size
+record a key-frame: the presentation time in ms (u32), the packed code and, where the model predicts
+concepts, a mask of them (u32). All integers are little-endian.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoder.codes import Codes, check_codes, num_code_bytes
+from hashreel.errors import BadInputError, LogCorruptError
+
+__all__ = [
+    "MAX_CHUNKS",
+    "MAX_FRAMES",
+    "MAX_VIDEO",
+    "Chunk",
+    "chunk_base",
+    "decode_chunk",
+    "encode_chunk",
+    "frame_id",
+    "split_frame_id",
+    "value_sha",
+    "video_range",
+]
+
+CHUNK_BITS, INDEX_BITS = 12, 20
+MAX_CHUNKS = 1 << CHUNK_BITS
+MAX_FRAMES = 1 << INDEX_BITS
+MAX_VIDEO = (1 << 31) - 1
+
+# magic, version, flags, bits, record size, reserved, records, fingerprint
+_HEADER = struct.Struct("<4sBBHHHI32s")
+_MAGIC, _VERSION, _HAS_CONCEPTS = b"HRCV", 1, 1
+
+
+def chunk_base(video: int, chunk: int) -> int:
+    """Return the id of a chunk's first frame.
+
+    Raises:
+        BadInputError: If the video or chunk number is outside its range.
+    """
+    if not 0 < video <= MAX_VIDEO or not 0 <= chunk < MAX_CHUNKS:
+        raise BadInputError(f"video {video}, chunk {chunk}: expected 1..{MAX_VIDEO} and 0..{MAX_CHUNKS - 1}")
+    return (video << (CHUNK_BITS + INDEX_BITS)) | (chunk << INDEX_BITS)
+
+
+def frame_id(video: int, chunk: int, index: int) -> int:
+    """Return the id of frame ``index`` of a chunk."""
+    if not 0 <= index < MAX_FRAMES:
+        raise BadInputError(f"frame index {index} is outside 0..{MAX_FRAMES - 1}")
+    return chunk_base(video, chunk) | index
+
+
+def split_frame_id(frame: int) -> tuple[int, int, int]:
+    """Return (video, chunk, index) of a frame id."""
+    return frame >> (CHUNK_BITS + INDEX_BITS), (frame >> INDEX_BITS) & (MAX_CHUNKS - 1), frame & (MAX_FRAMES - 1)
+
+
+def video_range(video: int) -> tuple[int, int]:
+    """Return the half-open range of ids that belong to a video."""
+    return chunk_base(video, 0), (video + 1) << (CHUNK_BITS + INDEX_BITS)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """The decoded form of a chunk value.
+
+    Attributes:
+        times_ms: uint32 [n], presentation times, ascending.
+        codes: uint8 [n, ceil(bits / 8)].
+        concepts: uint32 [n] masks, or None.
+        bits: Length of a code.
+        fingerprint: Fingerprint of the model that made the codes, 64 hex digits.
+    """
+
+    times_ms: NDArray[np.uint32]
+    codes: Codes
+    concepts: NDArray[np.uint32] | None
+    bits: int
+    fingerprint: str
+
+    def __len__(self) -> int:
+        return len(self.times_ms)
+
+
+def _record(bits: int, has_concepts: bool) -> np.dtype[np.void]:
+    fields = [("time_ms", "<u4"), ("code", "u1", (num_code_bytes(bits),))]
+    return np.dtype([*fields, ("concepts", "<u4")] if has_concepts else fields)
+
+
+def encode_chunk(chunk: Chunk) -> bytes:
+    """Return the stored value of a chunk; the same chunk always gives the same bytes.
+
+    Raises:
+        BadInputError: If lengths differ, there are too many frames, or times run backwards.
+    """
+    codes = check_codes(chunk.codes, chunk.bits)
+    count = len(chunk.times_ms)
+    concepts = chunk.concepts
+    if len(codes) != count or (concepts is not None and len(concepts) != count):
+        raise BadInputError(f"a chunk has {count} times and {len(codes)} codes; expected as many of each")
+    if count > MAX_FRAMES:
+        raise BadInputError(f"a chunk has {count} frames; at most {MAX_FRAMES}")
+    if count and (np.diff(chunk.times_ms.astype(np.int64)) < 0).any():
+        raise BadInputError("the times of a chunk run backwards")
+    dtype = _record(chunk.bits, concepts is not None)
+    records = np.zeros(count, dtype)
+    records["time_ms"] = chunk.times_ms
+    records["code"] = codes
+    if concepts is not None:
+        records["concepts"] = concepts
+    flags = _HAS_CONCEPTS if concepts is not None else 0
+    fingerprint = bytes.fromhex(chunk.fingerprint)
+    header = _HEADER.pack(_MAGIC, _VERSION, flags, chunk.bits, dtype.itemsize, 0, count, fingerprint)
+    return header + records.tobytes()
+
+
+def decode_chunk(value: bytes) -> Chunk:
+    """Return the chunk that a stored value holds.
+
+    Raises:
+        LogCorruptError: If the value is not a chunk value of a known version, or is truncated.
+    """
+    if len(value) < _HEADER.size:
+        raise LogCorruptError(f"a chunk value has {len(value)} bytes; the header alone takes {_HEADER.size}")
+    magic, version, flags, bits, size, _, count, fingerprint = _HEADER.unpack_from(value)
+    if magic != _MAGIC or version != _VERSION:
+        raise LogCorruptError(f"a chunk value starts with {magic!r} version {version}; expected {_MAGIC!r} {_VERSION}")
+    dtype = _record(bits, bool(flags & _HAS_CONCEPTS))
+    if dtype.itemsize != size or len(value) != _HEADER.size + count * size:
+        raise LogCorruptError(f"a chunk value of {count} records of {size} bytes has {len(value)} bytes in all")
+    records = np.frombuffer(value, dtype, offset=_HEADER.size)
+    return Chunk(
+        times_ms=np.ascontiguousarray(records["time_ms"], dtype=np.uint32),
+        codes=np.ascontiguousarray(records["code"]),
+        concepts=np.ascontiguousarray(records["concepts"], dtype=np.uint32) if flags & _HAS_CONCEPTS else None,
+        bits=bits,
+        fingerprint=fingerprint.hex(),
+    )
+
+
+def value_sha(value: bytes) -> str:
+    """Return the SHA-256 of a stored value that its log entry names, hex."""
+    return hashlib.sha256(value).hexdigest()

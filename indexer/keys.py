@@ -1,0 +1,120 @@
+"""The names of everything that Hashreel keeps in Redis. Nothing else spells a key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Keys"]
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Key names below one prefix.
+
+    Attributes:
+        prefix: Put before every key, so that several installations can share a server.
+    """
+
+    prefix: str = "hr:"
+
+    def _key(self, *parts: object) -> str:
+        return self.prefix + ":".join(map(str, parts))
+
+    @property
+    def format(self) -> str:
+        """String: version of the stored format."""
+        return self._key("format")
+
+    @property
+    def next_video(self) -> str:
+        """Counter: the last video number that was given out."""
+        return self._key("next", "video")
+
+    @property
+    def next_generation(self) -> str:
+        """Counter: the last generation number that was given out."""
+        return self._key("next", "generation")
+
+    @property
+    def collections(self) -> str:
+        """Hash: collection name to generation."""
+        return self._key("collections")
+
+    def generation(self, generation: str) -> str:
+        """Hash: model, fingerprint, bits."""
+        return self._key("g", generation)
+
+    def log(self, generation: str) -> str:
+        """Stream: the log of a generation."""
+        return self._key("g", generation, "log")
+
+    def head(self, generation: str) -> str:
+        """Hash: epoch, last log id and running hash."""
+        return self._key("g", generation, "head")
+
+    def videos(self, generation: str) -> str:
+        """Sorted set: the numbers of a generation's videos that are not deleted."""
+        return self._key("g", generation, "videos")
+
+    def failed(self, generation: str) -> str:
+        """Sorted set: videos with something to report (failed, or indexed in part), by time."""
+        return self._key("g", generation, "failed")
+
+    def contents(self, generation: str) -> str:
+        """Hash: what identifies a source's content and key-frame policy, to its indexed video."""
+        return self._key("g", generation, "contents")
+
+    def video(self, video: int | str) -> str:
+        """Hash: metadata of a video."""
+        return self._key("v", video)
+
+    def chunks(self, video: int | str) -> str:
+        """Hash: chunk number to chunk value."""
+        return self._key("c", video)
+
+    @property
+    def gone(self) -> str:
+        """Sorted set: deleted and cancelled videos by the time of their end; values go after the grace period."""
+        return self._key("gone")
+
+    @property
+    def jobs(self) -> str:
+        """Sorted set: job ids by time of creation."""
+        return self._key("jobs")
+
+    def job(self, job: str) -> str:
+        """Hash: record and tally of a job."""
+        return self._key("j", job)
+
+    def job_videos(self, job: str) -> str:
+        """List: numbers of a job's videos, in order."""
+        return self._key("j", job, "videos")
+
+    @property
+    def units_queued(self) -> str:
+        """Sorted set: units of work that wait, by the time at which they were (or are to be) sent."""
+        return self._key("units", "queued")
+
+    @property
+    def units_running(self) -> str:
+        """Sorted set: units of work that run, by the time of their start."""
+        return self._key("units", "running")
+
+    @property
+    def units_tries(self) -> str:
+        """Hash: unit to number of starts."""
+        return self._key("units", "tries")
+
+    @property
+    def units_owner(self) -> str:
+        """Hash: unit to the worker that runs it."""
+        return self._key("units", "owner")
+
+    def worker(self, worker: str) -> str:
+        """String with an expiry: a worker's lease."""
+        return self._key("w", worker)
+
+    @property
+    def reconciler(self) -> str:
+        """String with an expiry: which process checks for lost work."""
+        return self._key("reconciler")

@@ -1,0 +1,210 @@
+"""The Lua scripts that change the stored state. Each is one atomic step: all of it happens, or none.
+
+Every script that moves a video from one state to another keeps the tally of its job, so that the counts of
+a job always add up. ``append`` continues the running hash: h' = SHA-1(h, NUL, fields joined by NUL), seeded by
+the log's epoch, by which a reader knows that the log it follows is still the one it has read.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CLOSE_CANCELLED",
+    "CLOSE_FAILED",
+    "COMMIT_CHUNK",
+    "DELETE_VIDEO",
+    "PLAN_VIDEO",
+    "SET_TAGS",
+    "SUPERSEDE_VIDEO",
+]
+
+_COMMON = """
+local P = ARGV[1]
+local now = ARGV[2]
+local v = ARGV[3]
+local V = P .. 'v:' .. v
+local function get(field) return redis.call('HGET', V, field) end
+local function gkey(name) return P .. 'g:' .. get('generation') .. ':' .. name end
+local function append(...)
+  local fields = {...}
+  local head = gkey('head')
+  local before = redis.call('HGET', head, 'hash')
+  local hash = redis.sha1hex(before .. '\\0' .. table.concat(fields, '\\0'))
+  fields[#fields + 1] = 'h'
+  fields[#fields + 1] = hash
+  local id = redis.call('XADD', gkey('log'), '*', unpack(fields))
+  redis.call('HSET', head, 'hash', hash, 'id', id)
+  return id
+end
+local function tally(field, by)
+  local job = get('job')
+  if job and job ~= '' then redis.call('HINCRBYFLOAT', P .. 'j:' .. job, field, by) end
+end
+local function move(to)
+  local from = get('state')
+  if from == to then return end
+  redis.call('HSET', V, 'state', to)
+  tally('n_' .. from, -1)
+  tally('n_' .. to, 1)
+  local job = get('job')
+  if job and job ~= '' then
+    local J = P .. 'j:' .. job
+    local open = redis.call('HMGET', J, 'n_queued', 'n_encoding')
+    if tonumber(open[1] or '0') <= 0 and tonumber(open[2] or '0') <= 0 then
+      redis.call('HSET', J, 'finished_at', now)
+    else
+      redis.call('HDEL', J, 'finished_at')
+    end
+  end
+end
+local function is_open() local s = get('state') return s == 'queued' or s == 'encoding' end
+"""
+
+# ARGV 4..: alternating field, value (duration, codec, chunks, bounds ...). Returns 'ok' or 'gone'.
+PLAN_VIDEO = (
+    _COMMON
+    + """
+if not is_open() then return 'gone' end
+if get('chunks') and get('chunks') ~= '0' then return 'planned' end
+local fields = {}
+for i = 4, #ARGV do fields[#fields + 1] = ARGV[i] end
+redis.call('HSET', V, unpack(fields))
+move('encoding')
+tally('chunks', get('chunks'))
+return 'ok'
+"""
+)
+
+# ARGV: 4 chunk, 5 value, 6 sha, 7 frames, 8 warnings (JSON array), 9 decode_s, 10 encode_s, 11 commit_s so far
+COMMIT_CHUNK = (
+    _COMMON
+    + """
+if not is_open() then return 'gone' end
+local C = P .. 'c:' .. v
+if redis.call('HSETNX', C, ARGV[4], ARGV[5]) == 0 then return 'exists' end
+local id = append('op', 'put', 'v', v, 'c', ARGV[4], 's', ARGV[6])
+redis.call('HINCRBY', V, 'frames', ARGV[7])
+local warnings = cjson.decode(get('warnings') or '[]')
+for _, w in ipairs(cjson.decode(ARGV[8])) do
+  if #warnings < 100 then warnings[#warnings + 1] = w end
+end
+if #warnings > 0 then
+  redis.call('HSET', V, 'warnings', cjson.encode(warnings))
+  redis.call('ZADD', gkey('failed'), now, v)
+end
+tally('frames', ARGV[7])
+tally('chunks_done', 1)
+tally('decode_s', ARGV[9])
+tally('encode_s', ARGV[10])
+tally('commit_s', ARGV[11])
+local done = redis.call('HINCRBY', V, 'done', 1)
+if done >= tonumber(get('chunks')) then
+  if get('frames') == '0' then
+    local first = warnings[1] or {stage = 'decode', reason = 'no key-frame in this source'}
+    local retryable = first.stage == 'worker' and '1' or '0'
+    redis.call('HSET', V, 'stage', first.stage, 'reason', first.reason, 'retryable', retryable)
+    redis.call('ZADD', gkey('failed'), now, v)
+    move('failed')
+  else
+    if get('content') and get('content') ~= '' then redis.call('HSET', gkey('contents'), get('content'), v) end
+    move('indexed')
+    local old = get('replaces')
+    if old and old ~= '' and redis.call('ZREM', gkey('videos'), old) == 1 then
+      append('op', 'replace', 'v', old, 'n', v)
+      redis.call('HSET', P .. 'v:' .. old, 'state', 'deleted')
+      redis.call('ZREM', gkey('failed'), old)
+      redis.call('ZADD', P .. 'gone', now, old)
+    end
+  end
+end
+return id
+"""
+)
+
+# ARGV: 4 stage, 5 reason, 6 retryable (1 or 0). A video that has frames already is kept: indexed, in part.
+CLOSE_FAILED = (
+    _COMMON
+    + """
+if not is_open() then return 'gone' end
+redis.call('ZADD', gkey('failed'), now, v)
+if tonumber(get('frames') or '0') > 0 then
+  local warnings = cjson.decode(get('warnings') or '[]')
+  warnings[#warnings + 1] = {stage = ARGV[4], reason = ARGV[5]}
+  redis.call('HSET', V, 'warnings', cjson.encode(warnings))
+  move('indexed')
+else
+  redis.call('HSET', V, 'stage', ARGV[4], 'reason', ARGV[5], 'retryable', ARGV[6])
+  move('failed')
+end
+return 'ok'
+"""
+)
+
+# ARGV: 4 keep_partial (1 or 0)
+CLOSE_CANCELLED = (
+    _COMMON
+    + """
+if not is_open() then return 'gone' end
+if ARGV[4] == '1' and tonumber(get('frames') or '0') > 0 then
+  local note = {stage = 'cancel', reason = 'cancelled before the end; the frames so far were kept'}
+  redis.call('HSET', V, 'warnings', cjson.encode({note}))
+  redis.call('ZADD', gkey('failed'), now, v)
+  move('indexed')
+  return 'kept'
+end
+if tonumber(get('done') or '0') > 0 then append('op', 'delete', 'v', v) end
+redis.call('ZADD', P .. 'gone', now, v)
+redis.call('HSET', V, 'frames', '0')
+move('cancelled')
+return 'ok'
+"""
+)
+
+DELETE_VIDEO = (
+    _COMMON
+    + """
+local state = get('state')
+if not state or state == 'deleted' then return 'gone' end
+local id = append('op', 'delete', 'v', v)
+redis.call('ZREM', gkey('videos'), v)
+redis.call('ZREM', gkey('failed'), v)
+redis.call('ZADD', P .. 'gone', now, v)
+local content = get('content')
+if content and content ~= '' and redis.call('HGET', gkey('contents'), content) == v then
+  redis.call('HDEL', gkey('contents'), content)
+end
+if is_open() then move('cancelled') end
+redis.call('HSET', V, 'state', 'deleted')
+return id
+"""
+)
+
+# ARGV: 4 tags (JSON object)
+SET_TAGS = (
+    _COMMON
+    + """
+local state = get('state')
+if not state or state == 'deleted' then return 'gone' end
+redis.call('HSET', V, 'tags', ARGV[4])
+return append('op', 'meta', 'v', v, 'tags', ARGV[4])
+"""
+)
+
+# A failed video makes room for a fresh attempt under a new number; the caller registers that in the same transaction.
+SUPERSEDE_VIDEO = (
+    _COMMON
+    + """
+if get('state') ~= 'failed' then return 'gone' end
+if tonumber(get('done') or '0') > 0 then append('op', 'delete', 'v', v) end
+tally('n_failed', -1)
+tally('total', -1)
+tally('chunks', -tonumber(get('chunks') or '0'))
+tally('chunks_done', -tonumber(get('done') or '0'))
+local job = get('job')
+if job and job ~= '' then redis.call('LREM', P .. 'j:' .. job .. ':videos', 1, v) end
+redis.call('ZREM', gkey('videos'), v)
+redis.call('ZREM', gkey('failed'), v)
+redis.call('ZADD', P .. 'gone', now, v)
+redis.call('HSET', V, 'state', 'deleted')
+return 'ok'
+"""
+)

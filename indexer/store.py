@@ -1,0 +1,362 @@
+"""The truth in Redis: generations, videos, chunk values. Every change is one atomic step."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
+
+import redis
+
+from hashreel.errors import ConflictError, FingerprintMismatchError, LogCorruptError, NotFoundError, UnavailableError
+from indexer import scripts
+from indexer.chunks import Chunk, decode_chunk, encode_chunk, value_sha
+from indexer.keys import Keys
+from indexer.records import Generation, NewVideo, VideoRecord
+
+__all__ = ["FORMAT", "Store", "connect"]
+
+FORMAT = "1"
+REGISTER_SLICE = 500
+
+
+def connect(url: str, *, timeout_s: float = 10.0) -> redis.Redis:
+    """Return a client for the data's Redis (``redis://``, ``rediss://`` or ``unix://``); nothing is sent yet."""
+    client: redis.Redis = redis.Redis.from_url(
+        url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, health_check_interval=30
+    )
+    return client
+
+
+class Store:
+    """Reads and changes the stored state.
+
+    Args:
+        client: Connection to the data's Redis.
+        keys: Key names.
+    """
+
+    def __init__(self, client: redis.Redis, keys: Keys | None = None) -> None:
+        self.redis = client
+        self.keys = keys or Keys()
+        self._plan = client.register_script(scripts.PLAN_VIDEO)
+        self._commit = client.register_script(scripts.COMMIT_CHUNK)
+        self._fail = client.register_script(scripts.CLOSE_FAILED)
+        self._cancel = client.register_script(scripts.CLOSE_CANCELLED)
+        self._delete = client.register_script(scripts.DELETE_VIDEO)
+        self._tags = client.register_script(scripts.SET_TAGS)
+        self._supersede = client.register_script(scripts.SUPERSEDE_VIDEO)
+
+    def _head(self, video: int) -> list[Any]:
+        return [self.keys.prefix, f"{time.time():.3f}", video]
+
+    def check_server(self) -> None:
+        """Make sure that this Redis may hold the data.
+
+        Raises:
+            UnavailableError: If it does not answer, or may evict keys.
+            ConflictError: If it holds data of another format version.
+        """
+        try:
+            policy: dict[Any, Any] = self.redis.config_get("maxmemory-policy")
+            stored = self.redis.set(self.keys.format, FORMAT, nx=True, get=True)
+        except redis.ResponseError:
+            # Managed servers forbid CONFIG; their documentation says which policy they run.
+            policy, stored = {}, self.redis.set(self.keys.format, FORMAT, nx=True, get=True)
+        except redis.RedisError as exc:
+            raise UnavailableError(f"Redis does not answer: {exc}") from exc
+        value = next(iter(policy.values()), "noeviction")
+        if (value.decode() if isinstance(value, bytes) else value) != "noeviction":
+            raise UnavailableError(
+                f"Redis runs maxmemory-policy {value}; it could drop data. Set `maxmemory-policy noeviction`"
+            )
+        if stored is not None and bytes(stored).decode() != FORMAT:  # type: ignore[arg-type]
+            raise ConflictError(f"the stored data has format {stored!r}; this version reads format {FORMAT}")
+
+    def has_append_only_file(self) -> bool:
+        """Return whether the server writes an append-only file, as far as it tells."""
+        try:
+            info = self.redis.info("persistence")
+        except redis.ResponseError:
+            return False
+        return bool(info.get("aof_enabled", 0))
+
+    # Collections and generations
+
+    def ensure_collection(self, name: str, *, model: str, fingerprint: str, bits: int) -> Generation:
+        """Return the generation of a collection; make both if there is no such collection.
+
+        Raises:
+            FingerprintMismatchError: If the collection was made by another model.
+        """
+        existing = self.redis.hget(self.keys.collections, name)
+        if existing is None:
+            number = str(self.redis.incr(self.keys.next_generation))
+            epoch = secrets.token_hex(20)
+            with self.redis.pipeline(transaction=True) as pipe:
+                pipe.hset(
+                    self.keys.generation(number),
+                    mapping={"model": model, "fingerprint": fingerprint, "bits": bits, "collection": name},
+                )
+                pipe.hset(self.keys.head(number), mapping={"epoch": epoch, "hash": epoch, "id": "0-0"})
+                pipe.hsetnx(self.keys.collections, name, number)
+                pipe.execute()
+        generation = self.collection(name)
+        check_fingerprint(generation, model, fingerprint)
+        return generation
+
+    def collection(self, name: str) -> Generation:
+        """Return the generation that a collection points at; NotFoundError if there is no such collection."""
+        number = self.redis.hget(self.keys.collections, name)
+        if number is None:
+            raise NotFoundError(
+                f"there is no collection {name!r}; enqueue something into it, or see `hashreel collections`"
+            )
+        return self.generation(bytes(number).decode())  # type: ignore[arg-type]
+
+    def collections(self) -> dict[str, Generation]:
+        """Return all collections and the generations they point at, by name."""
+        raw = cast("dict[bytes, bytes]", self.redis.hgetall(self.keys.collections))
+        return {name.decode(): self.generation(number.decode()) for name, number in sorted(raw.items())}
+
+    def generation(self, number: str) -> Generation:
+        """Return a generation; NotFoundError if there is none of that number."""
+        raw = cast("dict[bytes, bytes]", self.redis.hgetall(self.keys.generation(number)))
+        if not raw:
+            raise NotFoundError(f"there is no generation {number}")
+        return Generation(
+            id=number,
+            collection=raw[b"collection"].decode(),
+            model=raw[b"model"].decode(),
+            fingerprint=raw[b"fingerprint"].decode(),
+            bits=int(raw[b"bits"]),
+        )
+
+    # Videos
+
+    def register(self, generation: str, job: str, videos: Sequence[NewVideo]) -> list[int]:
+        """Give each source a number and a record, counted in the job's tally; return the numbers in order.
+
+        Sources whose failure is known already are registered as failed, so that nothing is skipped in silence.
+        """
+        if not videos:
+            return []
+        last = self.redis.incrby(self.keys.next_video, len(videos))
+        numbers = list(range(last - len(videos) + 1, last + 1))
+        pairs = list(zip(numbers, videos, strict=True))
+        for start in range(0, len(pairs), REGISTER_SLICE):
+            with self.redis.pipeline(transaction=True) as pipe:
+                self._register_slice(pipe, generation, job, pairs[start : start + REGISTER_SLICE])
+                pipe.execute()
+        return numbers
+
+    def _register_slice(self, pipe: Any, generation: str, job: str, pairs: Sequence[tuple[int, NewVideo]]) -> None:
+        now = time.time()
+        for number, new in pairs:
+            pipe.hset(self.keys.video(number), mapping=_new_record(generation, job, new, now))
+            if new.failure:
+                pipe.zadd(self.keys.failed(generation), {str(number): now})
+        failed = sum(1 for _, new in pairs if new.failure)
+        pipe.zadd(self.keys.videos(generation), {str(number): number for number, _ in pairs})
+        pipe.rpush(self.keys.job_videos(job), *[number for number, _ in pairs])
+        pipe.hincrby(self.keys.job(job), "total", len(pairs))
+        pipe.hincrby(self.keys.job(job), "n_queued", len(pairs) - failed)
+        pipe.hincrby(self.keys.job(job), "n_failed", failed)
+        if len(pairs) > failed:
+            pipe.hdel(self.keys.job(job), "finished_at")
+
+    def retry(self, record: VideoRecord, new: NewVideo) -> int | None:
+        """Replace a failed video by a fresh attempt in the same job; return its number, None if it is not failed."""
+        number = self.redis.incr(self.keys.next_video)
+        with self.redis.pipeline(transaction=True) as pipe:
+            self._supersede(args=self._head(record.id), client=pipe)
+            self._register_slice(pipe, record.generation, record.job, [(number, new)])
+            done = pipe.execute()
+        return number if done[0] == b"ok" else None
+
+    def video(self, video: int) -> VideoRecord:
+        """Return a video's record; NotFoundError if there is none, or it is deleted."""
+        record = self.find_video(video)
+        if record is None or record.state == "deleted":
+            raise NotFoundError(f"there is no video {video}")
+        return record
+
+    def find_video(self, video: int) -> VideoRecord | None:
+        """Return a video's record even if it is deleted; None if there is none."""
+        return self.find_videos([video])[0]
+
+    def find_videos(self, videos: Iterable[int]) -> list[VideoRecord | None]:
+        """Return the records of several videos in one round trip."""
+        wanted = list(videos)
+        with self.redis.pipeline(transaction=False) as pipe:
+            for video in wanted:
+                pipe.hgetall(self.keys.video(video))
+            raws = pipe.execute()
+        return [VideoRecord.from_redis(v, raw) if raw else None for v, raw in zip(wanted, raws, strict=True)]
+
+    def video_numbers(self, generation: str) -> list[int]:
+        """Return the numbers of all videos that are not deleted, ascending."""
+        members = cast("list[bytes]", self.redis.zrange(self.keys.videos(generation), 0, -1))
+        return [int(member) for member in members]
+
+    def video_page(self, generation: str, limit: int, before: int | None) -> list[VideoRecord]:
+        """Return up to ``limit`` records, newest first, below number ``before``."""
+        below = f"({before}" if before is not None else "+inf"
+        key = self.keys.videos(generation)
+        members = cast("list[bytes]", self.redis.zrevrangebyscore(key, below, "-inf", start=0, num=limit))
+        return [record for record in self.find_videos(int(m) for m in members) if record is not None]
+
+    def count_videos(self, generation: str) -> int:
+        """Return how many videos are not deleted."""
+        return self.redis.zcard(self.keys.videos(generation))
+
+    def failed_page(self, generation: str, limit: int, offset: int) -> tuple[list[tuple[VideoRecord, float]], int]:
+        """Return videos with something to report and when, newest first, and how many there are in all."""
+        key = self.keys.failed(generation)
+        raw = cast("list[tuple[bytes, float]]", self.redis.zrevrange(key, offset, offset + limit - 1, withscores=True))
+        records = self.find_videos(int(member) for member, _ in raw)
+        pairs = [(record, at) for record, (_, at) in zip(records, raw, strict=True) if record is not None]
+        return pairs, self.redis.zcard(key)
+
+    def find_content(self, generation: str, content: str) -> int | None:
+        """Return the indexed video with this content and policy, if there is one."""
+        found = self.redis.hget(self.keys.contents(generation), content)
+        return int(found) if found is not None else None
+
+    # Changes
+
+    def plan(self, video: int, fields: Mapping[str, str | int]) -> str:
+        """Store what probing found out and the chunk borders; "ok", "planned" (already) or "gone"."""
+        flat = [part for pair in fields.items() for part in pair]
+        return _text(self._plan(args=[*self._head(video), *flat]))
+
+    def commit(
+        self,
+        video: int,
+        chunk_number: int,
+        chunk: Chunk,
+        *,
+        warnings: Sequence[Mapping[str, Any]] = (),
+        seconds: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    ) -> str:
+        """Commit a chunk: value, metadata, tally and log entry in one step. The first commit wins.
+
+        Args:
+            video: Video number.
+            chunk_number: Which chunk of it.
+            chunk: Times and codes; may be empty.
+            warnings: {stage, reason, at_ms} of what was wrong in the source.
+            seconds: Time spent on decoding, on the network and on the rest.
+
+        Returns:
+            The log id, "exists" if the chunk was committed before, "gone" if the video is cancelled or deleted.
+        """
+        value = encode_chunk(chunk)
+        args = [chunk_number, value, value_sha(value), len(chunk), json.dumps(list(warnings)), *seconds]
+        return _text(self._commit(args=[*self._head(video), *args]))
+
+    def fail(self, video: int, stage: str, reason: str, *, retryable: bool) -> str:
+        """End a video as failed (as indexed in part, if it has frames); "ok" or "gone"."""
+        return _text(self._fail(args=[*self._head(video), stage, printable(reason), int(retryable)]))
+
+    def cancel(self, video: int, *, keep_partial: bool = False) -> str:
+        """End a video that is not finished; "ok", "kept" or "gone"."""
+        return _text(self._cancel(args=[*self._head(video), int(keep_partial)]))
+
+    def delete(self, video: int) -> str:
+        """Delete a video by a log entry; return its log id, or "gone"."""
+        return _text(self._delete(args=self._head(video)))
+
+    def set_tags(self, video: int, tags: Mapping[str, str]) -> str:
+        """Replace a video's tags; return the log id, or "gone"."""
+        return _text(self._tags(args=[*self._head(video), json.dumps(dict(tags))]))
+
+    def purge(self, grace_s: float, *, limit: int = 1000) -> int:
+        """Remove the values of videos that ended longer than ``grace_s`` ago; return how many."""
+        oldest = cast(
+            "list[bytes]",
+            self.redis.zrangebyscore(self.keys.gone, "-inf", time.time() - grace_s, start=0, num=limit),
+        )
+        records = self.find_videos(int(member) for member in oldest)
+        with self.redis.pipeline(transaction=True) as pipe:
+            for member, record in zip(oldest, records, strict=True):
+                pipe.delete(self.keys.chunks(int(member)))
+                if record is None or record.state == "deleted":
+                    pipe.delete(self.keys.video(int(member)))
+                pipe.zrem(self.keys.gone, member)
+            pipe.execute()
+        return len(oldest)
+
+    # Chunk values
+
+    def chunk_values(self, videos: Sequence[int]) -> list[dict[int, bytes]]:
+        """Return the stored values of several videos, chunk number to value, in one round trip."""
+        with self.redis.pipeline(transaction=False) as pipe:
+            for video in videos:
+                pipe.hgetall(self.keys.chunks(video))
+            raws = pipe.execute()
+        return [{int(number): value for number, value in raw.items()} for raw in raws]
+
+    def chunk_value(self, video: int, chunk: int) -> bytes | None:
+        """Return one stored value, or None."""
+        return cast("bytes | None", self.redis.hget(self.keys.chunks(video), str(chunk)))
+
+    def has_chunk(self, video: int, chunk: int) -> bool:
+        """Return whether a chunk is committed."""
+        return bool(self.redis.hexists(self.keys.chunks(video), str(chunk)))
+
+
+def checked_chunk(value: bytes, generation: Generation) -> Chunk:
+    """Return the chunk of a stored value, refused if another model made it."""
+    chunk = decode_chunk(value)
+    if chunk.fingerprint != generation.fingerprint or chunk.bits != generation.bits:
+        raise LogCorruptError(
+            f"a chunk carries the fingerprint {chunk.fingerprint[:12]} ({chunk.bits} bits); "
+            f"generation {generation.id} is {generation.fingerprint[:12]} ({generation.bits} bits)"
+        )
+    return chunk
+
+
+def check_fingerprint(generation: Generation, model: str, fingerprint: str) -> None:
+    """Raise FingerprintMismatchError unless the model is the one that made the generation."""
+    if generation.fingerprint != fingerprint:
+        raise FingerprintMismatchError(
+            f"collection {generation.collection!r} holds codes of model {generation.model} "
+            f"({generation.fingerprint[:12]}); the loaded model is {model} ({fingerprint[:12]}). "
+            "Load that model, or use another collection"
+        )
+
+
+def _new_record(generation: str, job: str, new: NewVideo, now: float) -> dict[str, str | int | float]:
+    record: dict[str, str | int | float] = {
+        "generation": generation,
+        "job": job,
+        "source": printable(new.source),
+        "path": printable(new.path),
+        "kind": new.kind,
+        "state": "failed" if new.failure else "queued",
+        "policy": json.dumps(dict(new.policy)),
+        "tags": json.dumps(dict(new.tags)),
+        "added_at": f"{now:.3f}",
+        "size": new.size,
+        "modified_ns": new.modified_ns,
+        "frames": 0,
+        "chunks": 0,
+        "done": 0,
+    }
+    if new.failure:
+        record |= {"stage": new.failure[0], "reason": printable(new.failure[1]), "retryable": 1}
+    if new.replaces is not None:
+        record["replaces"] = new.replaces
+    return record
+
+
+def printable(text: str) -> str:
+    """Return text that UTF-8 and JSON can carry: bytes of a file name that are not UTF-8 become U+FFFD."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _text(reply: Any) -> str:
+    return reply.decode() if isinstance(reply, bytes) else str(reply)
