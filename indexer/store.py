@@ -254,8 +254,9 @@ class Store:
             The log id, "exists" if the chunk was committed before, "gone" if the video is cancelled or deleted.
         """
         value = encode_chunk(chunk)
-        args = [chunk_number, value, value_sha(value), len(chunk), json.dumps(list(warnings)), *seconds]
-        return _text(self._commit(args=[*self._head(video), *args]))
+        notes = json.dumps(list(warnings))
+        args: list[Any] = [chunk_number, value, value_sha(value), len(chunk), notes, *seconds]
+        return _text(self._commit(args=self._head(video) + args))
 
     def fail(self, video: int, stage: str, reason: str, *, retryable: bool) -> str:
         """End a video as failed (as indexed in part, if it has frames); "ok" or "gone"."""
@@ -299,9 +300,12 @@ class Store:
             raws = pipe.execute()
         return [{int(number): value for number, value in raw.items()} for raw in raws]
 
-    def chunk_value(self, video: int, chunk: int) -> bytes | None:
-        """Return one stored value, or None."""
-        return cast("bytes | None", self.redis.hget(self.keys.chunks(video), str(chunk)))
+    def values_of(self, pairs: Sequence[tuple[int, int]]) -> list[bytes | None]:
+        """Return the stored values of (video, chunk) pairs in one round trip; None where there is none."""
+        with self.redis.pipeline(transaction=False) as pipe:
+            for video, chunk in pairs:
+                pipe.hget(self.keys.chunks(video), str(chunk))
+            return pipe.execute()
 
     def has_chunk(self, video: int, chunk: int) -> bool:
         """Return whether a chunk is committed."""

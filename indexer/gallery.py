@@ -1,0 +1,385 @@
+"""A searcher's copy of one generation: the index and the columns, kept equal to the log by one thread.
+
+The applier thread reads the log and is the only writer. Searches hold the lock for reading, so each one sees
+the gallery exactly as it is at the position that its answer carries. When the log turns out not to be the
+one that was read (rolled back, restored, trimmed), a new gallery is built beside the old one, which goes on
+answering until the two are swapped.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import redis
+from numpy.typing import NDArray
+
+from encoder.codes import Codes, check_codes
+from hashreel.errors import NotFoundError
+from indexer.chunks import Chunk, chunk_base, split_frame_id, value_sha, video_range
+from indexer.columns import Columns, Filter
+from indexer.index import Index, make_index
+from indexer.locks import ReadWriteLock
+from indexer.log import Entry, Log, LogBrokenError
+from indexer.records import Generation, LogPosition, VideoRecord
+from indexer.store import Store, checked_chunk
+
+__all__ = ["Found", "FoundFrame", "Gallery"]
+
+logger = logging.getLogger(__name__)
+
+SCAN_VIDEOS = 200
+# New entries end the wait at once; it is this short so that a rolled-back log is noticed soon.
+IDLE_WAIT_MS = 250
+RETRY_S = 0.5
+
+
+@dataclass(frozen=True)
+class FoundFrame:
+    """One frame of an answer."""
+
+    frame_id: int
+    distance: int
+    video: int
+    source: str
+    tags: dict[str, str]
+    time_ms: int
+    code: Codes
+
+
+@dataclass(frozen=True)
+class Found:
+    """The frames nearest to a query, ordered by (distance, frame id), and the state they were found in.
+
+    Attributes:
+        tie_band: Frames (allowed by the filter) at the distance of the last one.
+        position: The log position that the answer reflects.
+        size: Live frames in the gallery.
+    """
+
+    frames: list[FoundFrame]
+    tie_band: int
+    position: LogPosition
+    size: int
+
+
+@dataclass
+class _State:
+    """What is swapped as a whole: an index, its columns, and the position that they reflect."""
+
+    index: Index
+    columns: Columns
+    position: LogPosition
+    missing: set[tuple[int, int]]
+
+
+class Gallery:
+    """The gallery of one generation.
+
+    Args:
+        store: The stored state.
+        generation: Which generation to follow.
+        kind: Kind of index, for :func:`indexer.make_index`.
+    """
+
+    def __init__(self, store: Store, generation: Generation, *, kind: str = "auto") -> None:
+        self.generation = generation
+        self.problem = ""
+        self._store = store
+        self._kind = kind
+        self._log = Log(store.redis, generation.id, store.keys)
+        self._lock = ReadWriteLock()
+        self._state: _State | None = None
+        self._advanced = threading.Condition()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name=f"gallery-{generation.id}", daemon=True)
+
+    def start(self) -> None:
+        """Build the gallery and follow the log in the background."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop following the log."""
+        self._stop.set()
+        self._thread.join(timeout=10)
+
+    # Queries
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the gallery has been built."""
+        return self._state is not None
+
+    @property
+    def position(self) -> LogPosition | None:
+        """The log position that the gallery reflects; None before it is built."""
+        return self._state.position if self._state else None
+
+    def __len__(self) -> int:
+        return len(self._state.index) if self._state else 0
+
+    def catch_up(self, timeout_s: float) -> bool:
+        """Wait until the gallery reflects the log's tail as it is now; return whether it does.
+
+        Raises:
+            redis.RedisError: If Redis does not answer.
+        """
+        before = self._state
+        tail = self._log.tail()
+        # The tail was read after the position: a position past it, or another running hash at the same id,
+        # means that the log was rolled back. Then only a rebuilt gallery covers it.
+        is_broken = before is not None and _contradicts(before.position, tail)
+
+        def reached() -> bool:
+            state = self._state
+            if state is None or (is_broken and state is before):
+                return False
+            return state.position.order >= tail.order
+
+        return self._wait_for(reached, timeout_s)
+
+    def wait_position(self, log_id: str, timeout_s: float) -> bool:
+        """Wait until the gallery has seen a log id; return whether it has."""
+        wanted = LogPosition(log_id, "").order
+        return self._wait_for(lambda: self.position is not None and self.position.order >= wanted, timeout_s)
+
+    def _wait_for(self, reached: Callable[[], bool], timeout_s: float) -> bool:
+        if reached():
+            return True
+        with self._advanced:
+            return self._advanced.wait_for(reached, timeout_s)
+
+    def lag(self) -> int:
+        """Return how many log entries (up to 10,000) are not applied yet."""
+        position = self.position
+        if position is None:
+            return self._store.count_videos(self.generation.id)
+        try:
+            return len(self._log.read(position, limit=10_000))
+        except LogBrokenError:
+            return 10_000
+
+    def search(
+        self,
+        code: Codes,
+        top: int,
+        *,
+        radius: int | None = None,
+        filter_: Filter | None = None,
+        is_grouped: bool = False,
+    ) -> Found:
+        """Return the frames nearest to a code.
+
+        Args:
+            code: uint8 [ceil(bits / 8)], the query.
+            top: How many frames (videos, when grouped) at most.
+            radius: Largest Hamming distance, inclusive.
+            filter_: Which frames may be returned; acts before truncation.
+            is_grouped: Only the best frame of each video.
+
+        Raises:
+            NotFoundError: If the gallery is not built yet.
+        """
+        queries = check_codes(np.asarray(code)[None], self.generation.bits)
+        with self._lock.reading():
+            state = self._ready()
+            allowed = state.columns.allowed(filter_) if filter_ else None
+            if is_grouped:
+                distances, ids = _search_grouped(state.index, queries, top, radius, allowed)
+            else:
+                distances, ids = _search_plain(state.index, queries, top, radius, allowed)
+            band = _tie_band(state.index, queries, distances, allowed)
+            frames = _describe(state, distances, ids)
+            return Found(frames, band, state.position, len(state.index))
+
+    def frame(self, frame: int) -> FoundFrame:
+        """Return a frame of the gallery, distance 0; NotFoundError if it is not there."""
+        with self._lock.reading():
+            state = self._ready()
+            state.columns.time_ms(frame)
+            return _describe(state, np.zeros(1, np.int32), np.array([frame], np.int64))[0]
+
+    def videos_with_frames(self) -> int:
+        """Return how many videos have frames here."""
+        return len(self._state.columns.videos) if self._state else 0
+
+    def _ready(self) -> _State:
+        if self._state is None:
+            raise NotFoundError(f"the gallery of collection {self.generation.collection!r} is still being built")
+        return self._state
+
+    # Following the log
+
+    def _follow(self) -> None:
+        while not self._stop.is_set():
+            try:
+                if self._state is None:
+                    self._rebuild()
+                self._step()
+            except LogBrokenError as exc:
+                logger.warning("%s: rebuilding", exc, extra={"action": "rebuild", "generation": self.generation.id})
+                self._try_rebuild()
+            except redis.RedisError as exc:
+                logger.warning("the log cannot be read: %s", exc, extra={"action": "log_unreadable"})
+                self._stop.wait(RETRY_S)
+            except Exception as exc:
+                # The follower must outlive any one bad entry, and say so.
+                self.problem = f"{type(exc).__name__}: {exc}"
+                logger.exception("the gallery could not follow the log", extra={"action": "follow_failed"})
+                self._stop.wait(RETRY_S)
+
+    def _try_rebuild(self) -> None:
+        try:
+            self._rebuild()
+        except (redis.RedisError, NotFoundError) as exc:
+            logger.warning("rebuild failed: %s", exc, extra={"action": "rebuild_failed"})
+            self._stop.wait(RETRY_S)
+
+    def _step(self) -> None:
+        state = self._ready()
+        entries = self._log.read(state.position)
+        if entries:
+            self._apply(state, entries)
+            return
+        self._report_missing(state)
+        self._log.wait(state.position, IDLE_WAIT_MS)
+
+    def _report_missing(self, state: _State) -> None:
+        """Say so when the log names values that are not stored and were never deleted."""
+        problem = ""
+        if state.missing:
+            video, chunk = min(state.missing)
+            problem = f"{len(state.missing)} chunk values are missing, the first is chunk {chunk} of video {video}"
+        if problem != self.problem:
+            self.problem = problem
+            if problem:
+                logger.error(problem, extra={"action": "values_missing"})
+
+    def _rebuild(self) -> None:
+        started = time.monotonic()
+        tail = self._log.tail()
+        state = _State(make_index(self._kind, self.generation.bits), Columns(), tail, set())
+        numbers = self._store.video_numbers(self.generation.id)
+        for first in range(0, len(numbers), SCAN_VIDEOS):
+            self._scan(state, numbers[first : first + SCAN_VIDEOS])
+        with self._lock.writing():
+            self._state = state
+        self._tell()
+        seconds = time.monotonic() - started
+        logger.info("gallery built", extra={"action": "built", "frames": len(state.index), "seconds": seconds})
+
+    def _scan(self, state: _State, numbers: Sequence[int]) -> None:
+        records = self._store.find_videos(numbers)
+        values = self._store.chunk_values(numbers)
+        for record, chunks in zip(records, values, strict=True):
+            if record is None or record.state in {"deleted", "cancelled"}:
+                continue
+            if len(chunks) < record.done:
+                state.missing.update((record.id, n) for n in range(record.chunks) if n not in chunks)
+            for number in sorted(chunks):
+                _add(state, record, number, checked_chunk(chunks[number], self.generation))
+
+    def _apply(self, state: _State, entries: Sequence[Entry]) -> None:
+        puts = [e for e in entries if e.op == "put" and not state.columns.has_chunk(e.video, e.chunk)]
+        records = {r.id: r for r in self._store.find_videos({e.video for e in entries}) if r is not None}
+        chunks = self._fetch(puts)
+        with self._lock.writing():
+            for entry in entries:
+                self._apply_one(state, entry, records.get(entry.video), chunks.get((entry.video, entry.chunk)))
+                state.position = entry.position
+        self._tell()
+
+    def _fetch(self, puts: Sequence[Entry]) -> dict[tuple[int, int], Chunk]:
+        """Return the values that puts name, where they are stored and are the ones that were put."""
+        found = {}
+        values = self._store.values_of([(entry.video, entry.chunk) for entry in puts])
+        for entry, value in zip(puts, values, strict=True):
+            if value is not None and value_sha(value) == entry.sha:
+                found[entry.video, entry.chunk] = checked_chunk(value, self.generation)
+        return found
+
+    def _apply_one(self, state: _State, entry: Entry, record: VideoRecord | None, chunk: Chunk | None) -> None:
+        if entry.op == "put":
+            if state.columns.has_chunk(entry.video, entry.chunk):
+                return
+            if chunk is None or record is None:
+                # Legal only if a later entry deletes the video; checked when the tail is reached.
+                state.missing.add((entry.video, entry.chunk))
+                return
+            _add(state, record, entry.chunk, chunk)
+        elif entry.op in {"delete", "replace"}:
+            state.missing = {pair for pair in state.missing if pair[0] != entry.video}
+            if state.columns.drop(entry.video):
+                state.index.delete_range(*video_range(entry.video))
+        elif entry.op == "meta" and record is not None and entry.video in state.columns.videos:
+            state.columns.videos[entry.video].tags = record.tags
+
+    def _tell(self) -> None:
+        with self._advanced:
+            self._advanced.notify_all()
+
+
+def _contradicts(position: LogPosition, tail: LogPosition) -> bool:
+    """Return whether a log with this tail cannot be the one in which the position was read."""
+    if position.log_id == tail.log_id:
+        return position.chain != tail.chain
+    return tail.order < position.order
+
+
+def _add(state: _State, record: VideoRecord, number: int, chunk: Chunk) -> None:
+    state.columns.add(record, number, chunk.times_ms)
+    if len(chunk):
+        base = chunk_base(record.id, number)
+        state.index.add(np.arange(base, base + len(chunk), dtype=np.int64), chunk.codes)
+
+
+def _describe(state: _State, distances: NDArray[np.int32], ids: NDArray[np.int64]) -> list[FoundFrame]:
+    if not len(ids):
+        return []
+    codes = state.index.codes_of(ids)
+    frames = []
+    for frame, distance, code in zip(ids.tolist(), distances.tolist(), codes, strict=True):
+        video = split_frame_id(frame)[0]
+        column = state.columns.videos[video]
+        time_ms = state.columns.time_ms(frame)
+        frames.append(FoundFrame(frame, distance, video, column.source, column.tags, time_ms, code))
+    return frames
+
+
+def _search_plain(
+    index: Index, queries: Codes, top: int, radius: int | None, allowed: NDArray[np.int64] | None
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    if radius is None:
+        distances, ids = index.search(queries, top, allowed)
+        return distances[0], ids[0]
+    return index.within(queries, radius, allowed, limit=top)[0]
+
+
+def _search_grouped(
+    index: Index, queries: Codes, top: int, radius: int | None, allowed: NDArray[np.int64] | None
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Return the best frame of each of the ``top`` nearest videos.
+
+    Takes more and more frames until enough different videos are among them or there are no more frames.
+    """
+    depth = max(64, 8 * top)
+    while True:
+        distances, ids = _search_plain(index, queries, depth, radius, allowed)
+        videos = ids >> 32
+        _, first = np.unique(videos, return_index=True)
+        if len(first) >= top or len(ids) < depth:
+            best = np.sort(first)[:top]
+            return distances[best], ids[best]
+        depth *= 4
+
+
+def _tie_band(index: Index, queries: Codes, distances: NDArray[np.int32], allowed: NDArray[np.int64] | None) -> int:
+    if not len(distances):
+        return 0
+    last = int(distances[-1])
+    inner = index.count_within(queries, last - 1, allowed)[0] if last else 0
+    return int(index.count_within(queries, last, allowed)[0] - inner)

@@ -1,0 +1,388 @@
+"""The query engine: a picture, a frame or a code in; ranked hits out."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import redis
+
+import hashreel
+from encoder.codes import Codes, code_from_hex, code_to_hex
+from encoder.pictures import crop_box, encode_jpeg, load_picture
+from encoder.video import grab_frame
+from hashreel.errors import (
+    BadInputError,
+    BehindError,
+    DecodeError,
+    FingerprintMismatchError,
+    NotFoundError,
+    TooLargeError,
+    UnavailableError,
+)
+from hashreel.schemas import (
+    Answer,
+    Collection,
+    Collections,
+    Health,
+    HitModel,
+    Policy,
+    Position,
+    Query,
+    SearchRequest,
+    Tags,
+    VideoModel,
+    Videos,
+    Warn,
+)
+from indexer.columns import Filter
+from indexer.gallery import Found, FoundFrame, Gallery
+from indexer.records import Generation, VideoRecord
+from search.thumbnails import ThumbnailCache
+
+if TYPE_CHECKING:
+    from encoder.model import Model
+    from hashreel.settings import Settings
+    from indexer.store import Store
+
+__all__ = ["SearchEngine", "video_model"]
+
+logger = logging.getLogger(__name__)
+
+OPEN_WAIT_S = 30.0
+
+
+class SearchEngine:
+    """Answers queries over the collections of one store.
+
+    Args:
+        store: The stored state.
+        settings: Limits and defaults.
+        load_model: Called with a model name when a picture of that model's collection is to be encoded.
+    """
+
+    def __init__(self, store: Store, settings: Settings, load_model: Callable[[str], Model]) -> None:
+        self._store = store
+        self._settings = settings
+        self._load_model = load_model
+        self._models: dict[str, Model] = {}
+        self._galleries: dict[str, Gallery] = {}
+        self._opening = threading.Lock()
+        self._encoding = threading.Lock()
+        self._thumbnails = ThumbnailCache(settings.data / "cache" / "thumbnails", settings.thumbnail_cache_bytes)
+
+    # Opening and closing
+
+    def open(self) -> None:
+        """Make the default collection if it is missing, load its model, and start following its log."""
+        model = self._model(self._settings.model)
+        self._store.ensure_collection(
+            self._settings.collection, model=model.name, fingerprint=model.fingerprint, bits=model.bits
+        )
+        self._gallery(self._settings.collection)
+
+    def close(self) -> None:
+        """Stop following the logs."""
+        for gallery in self._galleries.values():
+            gallery.close()
+
+    def _gallery(self, name: str) -> Gallery:
+        try:
+            generation = self._store.collection(name)
+        except redis.RedisError as exc:
+            # Answers go on while Redis is down, from the galleries that are open.
+            for gallery in self._galleries.values():
+                if gallery.generation.collection == name:
+                    return gallery
+            raise UnavailableError(f"Redis does not answer: {exc}") from exc
+        return self._open_gallery(generation)
+
+    def _open_gallery(self, generation: Generation) -> Gallery:
+        with self._opening:
+            gallery = self._galleries.get(generation.id)
+            if gallery is None:
+                gallery = Gallery(self._store, generation, kind=self._settings.index)
+                gallery.start()
+                self._galleries[generation.id] = gallery
+        return gallery
+
+    def _model(self, name: str) -> Model:
+        with self._encoding:
+            if name not in self._models:
+                self._models[name] = self._load_model(name)
+            return self._models[name]
+
+    # Search
+
+    def search(self, request: SearchRequest) -> Answer:
+        """Answer one query.
+
+        Raises:
+            BadInputError: If the picture, code or an option is not acceptable.
+            NotFoundError: If there is no such frame or collection.
+            BehindError: If ``min_position`` is not reached in time.
+        """
+        if request.top > self._settings.max_top:
+            raise TooLargeError(f"top is {request.top}; this service answers with at most {self._settings.max_top}")
+        gallery = self._gallery(request.collection or self._settings.collection)
+        started = time.perf_counter()
+        code = self._query_code(request.query, gallery)
+        encoded = time.perf_counter()
+        behind, stale = self._catch_up(gallery, request)
+        found = gallery.search(
+            code, request.top, radius=request.radius, filter_=_filter(request), is_grouped=request.group_by == "video"
+        )
+        finished = time.perf_counter()
+        return _answer(
+            found,
+            gallery.generation,
+            code,
+            behind=behind,
+            stale=stale,
+            encode_ms=1000 * (encoded - started),
+            search_ms=1000 * (finished - encoded),
+        )
+
+    def _query_code(self, query: Query, gallery: Gallery) -> Codes:
+        if query.code is not None:
+            return code_from_hex(query.code, gallery.generation.bits)
+        if query.frame is not None:
+            return gallery.frame(int(query.frame)).code
+        return self._encode(query, gallery.generation)
+
+    def _encode(self, query: Query, generation: Generation) -> Codes:
+        try:
+            raw = base64.b64decode(query.image or "", validate=True)
+        except binascii.Error as exc:
+            raise BadInputError("image is not base64; send the bytes of a picture file, base64-encoded") from exc
+        picture = load_picture(raw, max_pixels=self._settings.max_picture_pixels)
+        if query.box is not None:
+            picture = crop_box(picture, query.box)
+        model = self._model(generation.model)
+        if model.fingerprint != generation.fingerprint:
+            raise FingerprintMismatchError(
+                f"collection {generation.collection!r} holds codes of {generation.fingerprint[:12]}; "
+                f"model {model.name} is {model.fingerprint[:12]} now"
+            )
+        codes: Codes = model.encode([picture])
+        return codes[0]
+
+    def _catch_up(self, gallery: Gallery, request: SearchRequest) -> tuple[bool, bool]:
+        """Wait for the log as asked; return (behind, stale)."""
+        wait_s = self._settings.consistency_wait_ms / 1000
+        if not gallery.is_ready:
+            self._wait_until_built(gallery)
+        if request.min_position is not None and not gallery.wait_position(request.min_position, wait_s):
+            raise BehindError(f"the index has not reached log position {request.min_position}; try again")
+        if request.consistency == "eventual":
+            return False, False
+        try:
+            return not gallery.catch_up(wait_s), False
+        except (redis.RedisError, NotFoundError):
+            return False, True
+
+    def _wait_until_built(self, gallery: Gallery) -> None:
+        with suppress(redis.RedisError):
+            gallery.catch_up(OPEN_WAIT_S)
+        if not gallery.is_ready:
+            raise UnavailableError("the gallery is still being built; see /readyz")
+
+    # Videos
+
+    def videos(
+        self,
+        *,
+        limit: int = 100,
+        before: int | None = None,
+        state: str | None = None,
+        tags: Tags | None = None,
+        collection: str | None = None,
+    ) -> Videos:
+        """Return a page of videos, newest first; filters apply before the page is cut."""
+        generation = self._store.collection(collection or self._settings.collection)
+        kept: list[VideoRecord] = []
+        cursor = before
+        while len(kept) <= limit:
+            page = self._store.video_page(generation.id, max(limit, 100), cursor)
+            if not page:
+                break
+            kept.extend(r for r in page if _passes(r, state, tags))
+            cursor = page[-1].id
+        more = len(kept) > limit
+        kept = kept[:limit]
+        return Videos(
+            videos=[video_model(record) for record in kept],
+            total=self._store.count_videos(generation.id),
+            next=kept[-1].id if more and kept else None,
+        )
+
+    def video(self, video_id: int) -> VideoModel:
+        """Return one video; NotFoundError if there is none."""
+        return video_model(self._store.video(video_id))
+
+    def set_tags(self, video_id: int, tags: Tags) -> VideoModel:
+        """Set tags (an empty value removes one)."""
+        record = self._store.video(video_id)
+        merged = {name: value for name, value in {**record.tags, **tags}.items() if value}
+        self._store.set_tags(video_id, merged)
+        return self.video(video_id)
+
+    def delete_video(self, video_id: int) -> VideoModel:
+        """Delete a video from the gallery; its stored values go after the grace period."""
+        model = self.video(video_id)
+        self._store.delete(video_id)
+        return model
+
+    # State
+
+    def collections(self) -> Collections:
+        """Return all collections."""
+        rows = []
+        for name, generation in self._store.collections().items():
+            gallery = self._open_gallery(generation)
+            log_id = gallery.position.log_id if gallery.position else "0-0"
+            rows.append(
+                Collection(
+                    name=name,
+                    generation=generation.id,
+                    model=generation.model,
+                    fingerprint=generation.fingerprint,
+                    bits=generation.bits,
+                    frames=len(gallery),
+                    videos=self._store.count_videos(generation.id),
+                    position=Position(generation=generation.id, log_id=log_id),
+                )
+            )
+        return Collections(collections=rows)
+
+    def health(self) -> Health:
+        """Return whether queries can be answered, and how many log entries are not applied."""
+        version = hashreel.__version__
+        try:
+            gallery = self._gallery(self._settings.collection)
+        except (UnavailableError, NotFoundError) as exc:
+            return Health(ready=False, version=version, redis=False, detail=str(exc))
+        try:
+            lag, is_up = gallery.lag(), True
+        except redis.RedisError:
+            lag, is_up = 0, False
+        return Health(
+            ready=gallery.is_ready,
+            version=version,
+            generation=gallery.generation.id,
+            model=gallery.generation.model,
+            frames=len(gallery),
+            lag=lag,
+            redis=is_up,
+            detail=gallery.problem,
+        )
+
+    def wait_position(self, position: str, timeout_s: float) -> bool:
+        """Return whether the default collection's index reached a log id in time."""
+        return self._gallery(self._settings.collection).wait_position(position, timeout_s)
+
+    # Pictures of frames
+
+    def thumbnail(self, frame_id: int, width: int = 320) -> bytes:
+        """Return a JPEG of an indexed frame, cut from its source (cached); NotFoundError if that is gone."""
+        record = self._store.video(frame_id >> 32)
+        gallery = self._open_gallery(self._store.generation(record.generation))
+        self._wait_until_built(gallery)
+        time_ms = gallery.frame(frame_id).time_ms
+        return self._thumbnails.get(frame_id, width, lambda: _cut(record, time_ms, width))
+
+    def source_path(self, video_id: int) -> Path:
+        """Return the local file of a video's source; NotFoundError if it moved or is a folder of pictures."""
+        record = self._store.video(video_id)
+        path = Path(record.path)
+        if record.kind != "video" or not path.is_file():
+            raise NotFoundError(f"the source of video {video_id}, {record.source}, is not a file (any more)")
+        return path
+
+
+def _cut(record: VideoRecord, time_ms: int, width: int) -> bytes:
+    try:
+        if record.kind == "pictures":
+            from encoder.pictures import picture_at
+
+            return encode_jpeg(picture_at(Path(record.path), time_ms // 1000, short_side=width))
+        return encode_jpeg(grab_frame(record.path, time_ms, short_side=width * 9 // 16).image)
+    except (DecodeError, OSError) as exc:
+        raise NotFoundError(f"the source {record.source} cannot be read for a picture: {exc}") from exc
+
+
+def _passes(record: VideoRecord, state: str | None, tags: Tags | None) -> bool:
+    return (state is None or record.state == state) and (tags or {}).items() <= record.tags.items()
+
+
+def _filter(request: SearchRequest) -> Filter | None:
+    filter_ = Filter(request.videos, request.tags or None, request.between, request.exclude_video)
+    return None if filter_.is_empty else filter_
+
+
+def _answer(
+    found: Found,
+    generation: Generation,
+    code: Codes,
+    *,
+    behind: bool,
+    stale: bool,
+    encode_ms: float,
+    search_ms: float,
+) -> Answer:
+    return Answer(
+        hits=[_hit(frame) for frame in found.frames],
+        code=code_to_hex(code),
+        bits=generation.bits,
+        fingerprint=generation.fingerprint,
+        position=Position(generation=generation.id, log_id=found.position.log_id),
+        behind=behind,
+        stale=stale,
+        tie_band=found.tie_band,
+        gallery=found.size,
+        encode_ms=round(encode_ms, 3),
+        search_ms=round(search_ms, 3),
+    )
+
+
+def _hit(frame: FoundFrame) -> HitModel:
+    return HitModel(
+        video=frame.video,
+        source=frame.source,
+        time_ms=frame.time_ms,
+        distance=frame.distance,
+        frame_id=str(frame.frame_id),
+        code=code_to_hex(frame.code),
+        tags=frame.tags,
+    )
+
+
+def video_model(record: VideoRecord) -> VideoModel:
+    """Return a stored record in its wire form."""
+    return VideoModel(
+        id=record.id,
+        source=record.source,
+        state=record.state,  # type: ignore[arg-type]
+        kind=record.kind,  # type: ignore[arg-type]
+        frames=record.frames,
+        duration_s=record.duration_ms / 1000,
+        width=record.width,
+        height=record.height,
+        codec=record.codec,
+        sha256=record.sha256,
+        tags=record.tags,
+        policy=Policy(**record.policy),
+        chunks=record.chunks,
+        chunks_done=record.done,
+        job=record.job,
+        added_at=record.added_at,
+        warnings=[Warn(**warning) for warning in record.warnings],
+        reason=record.reason,
+    )

@@ -1,0 +1,63 @@
+"""A bounded cache of thumbnails on disk: one file a frame and width, the least recently used go first."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+__all__ = ["ThumbnailCache"]
+
+TRIM_EVERY = 256
+
+
+class ThumbnailCache:
+    """Keeps JPEGs in a folder.
+
+    Args:
+        folder: Made on first use.
+        max_bytes: Bound on the sum of file sizes; checked every few hundred writes. 0 keeps nothing.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        self._folder = folder
+        self._max_bytes = max_bytes
+        self._writes = 0
+        self._lock = threading.Lock()
+
+    def get(self, frame_id: int, width: int, make: Callable[[], bytes]) -> bytes:
+        """Return the thumbnail of a frame, made by ``make`` where it is not cached."""
+        path = self._folder / f"{frame_id >> 32}" / f"{frame_id}-{width}.jpg"
+        try:
+            picture = path.read_bytes()
+            os.utime(path)
+        except OSError:
+            picture = make()
+            self._put(path, picture)
+        return picture
+
+    def _put(self, path: Path, picture: bytes) -> None:
+        if not self._max_bytes:
+            return
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            aside = path.with_suffix(f".{threading.get_ident()}.tmp")
+            aside.write_bytes(picture)
+            aside.replace(path)
+        except OSError:
+            # A full or read-only disk costs speed, not answers.
+            return
+        with self._lock:
+            self._writes += 1
+            if self._writes % TRIM_EVERY == 0:
+                self._trim()
+
+    def _trim(self) -> None:
+        files = [(entry.stat().st_mtime_ns, entry.stat().st_size, entry) for entry in self._folder.rglob("*.jpg")]
+        excess = sum(size for _, size, _ in files) - self._max_bytes
+        for _, size, entry in sorted(files, key=lambda row: row[0]):
+            if excess <= 0:
+                return
+            entry.unlink(missing_ok=True)
+            excess -= size
