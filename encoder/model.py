@@ -1,0 +1,179 @@
+"""A model: a network, its transform and its fingerprint, from pictures to packed codes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoder.codes import binarise
+from encoder.fingerprints import fingerprint
+from encoder.model_files import (
+    Manifest,
+    read_manifest,
+    read_tensors,
+    resolve_model,
+    write_model_files,
+)
+from encoder.networks import HashNetwork, create_network
+from encoder.runtime import RawOutput, TorchRuntime
+from encoder.transforms import Transform
+from encoder.trunks import create_trunk
+from hashreel.errors import BadInputError, ModelFileError
+
+__all__ = ["Model", "load_model", "save_model"]
+
+Image = NDArray[np.uint8]
+TRUNK_PREFIX = "trunk."
+
+
+class Model:
+    """Turns pictures into codes.
+
+    Attributes:
+        name: the model's name.
+        bits: L, code length.
+        fingerprint: 64 hex digits; codes of models with different fingerprints never meet.
+        concepts: names of what the model segments, () if it does not.
+        transform: what is done to a picture before the network.
+        manifest: everything else in the model's file.
+    """
+
+    def __init__(self, manifest: Manifest, runtime: TorchRuntime) -> None:
+        self.manifest = manifest
+        self.name = manifest.name
+        self.bits = manifest.bits
+        self.fingerprint = manifest.fingerprint
+        self.concepts = tuple(manifest.concepts)
+        self.transform = Transform(**manifest.transform)
+        self.runtime = runtime
+
+    def encode(self, images: Sequence[Image]) -> NDArray[np.uint8]:
+        """Return packed codes, uint8 [n, ceil(bits / 8)]; bit j is 1 where outputs[:, j] ≥ 0.5.
+
+        Args:
+            images: n ≥ 1 RGB pictures, each uint8 [h, w, 3] of any size.
+
+        Raises:
+            BadInputError: If there is no picture, or one has another dtype or shape.
+
+        Example:
+            >>> model = load_model("default")                           # doctest: +SKIP
+            >>> model.encode([np.zeros((360, 640, 3), np.uint8)]).shape  # doctest: +SKIP
+            (1, 6)
+        """
+        return binarise(self.outputs(images))
+
+    def outputs(self, images: Sequence[Image]) -> NDArray[np.float32]:
+        """Return the real-valued outputs, float32 [n, bits] in [0, 1]; the mean over crops if there are several.
+
+        Args:
+            images: as for :meth:`encode`.
+
+        Raises:
+            BadInputError: As :meth:`encode`.
+        """
+        outputs: NDArray[np.float32] = self._crop_outputs(images).mean(axis=1)
+        return outputs
+
+    def encode_crops(self, images: Sequence[Image]) -> NDArray[np.uint8]:
+        """Return the code of every crop that the transform makes, uint8 [n, crops, ceil(bits / 8)]."""
+        outputs = self._crop_outputs(images)
+        n, crops, bits = outputs.shape
+        return binarise(outputs.reshape(n * crops, bits)).reshape(n, crops, -1)
+
+    def _crop_outputs(self, images: Sequence[Image]) -> NDArray[np.float32]:
+        raw, crops = self._run(images)
+        return raw.outputs.reshape(-1, crops, self.bits)
+
+    def _run(self, images: Sequence[Image]) -> tuple[RawOutput, int]:
+        crops = [self.transform.apply(image) for image in _check_images(images)]
+        return self.runtime.run(np.concatenate(crops)), len(crops[0])
+
+
+def load_model(
+    name_or_path: str | os.PathLike[str] = "default",
+    *,
+    device: str | None = None,
+    threads: int | None = None,
+    batch_size: int | None = None,
+) -> Model:
+    """Return a model, after checking that its files are those that were published.
+
+    Args:
+        name_or_path: the name of a shipped model, "default", or a model directory.
+        device: "cpu", "cuda", ... or None for CUDA where there is one.
+        threads: CPU threads of a forward pass; None keeps torch's setting.
+        batch_size: pictures a forward pass; by default 8 on CPUs and 64 on GPUs.
+
+    Raises:
+        NotFoundError: If there is no such model.
+        ModelFileError: If a file is damaged, or weights and configuration do not give the stored fingerprint.
+        MissingExtraError: If the trunk's weights are in a package that is not installed.
+    """
+    directory = resolve_model(name_or_path)
+    manifest = read_manifest(directory)
+    network = _build(directory, manifest)
+    found = fingerprint(manifest.codes_config(), network.state_dict())
+    if found != manifest.fingerprint:
+        raise ModelFileError(
+            f"the model in {directory} gives fingerprint {found[:16]}…, its manifest says "
+            f"{manifest.fingerprint[:16]}…: a file or the trunk's weights were changed; copy the model anew"
+        )
+    return Model(manifest, TorchRuntime(network, device=device, threads=threads, batch_size=batch_size))
+
+
+def save_model(directory: str | os.PathLike[str], manifest: Manifest, network: HashNetwork, card: str) -> Manifest:
+    """Write a model directory and return its manifest with the fingerprint filled in.
+
+    Args:
+        directory: where; made if it does not exist.
+        manifest: its ``fingerprint`` is replaced; ``trunk["weights"]`` says whether the trunk goes into the file.
+        network: the trained or fitted network.
+        card: the model card, Markdown.
+    """
+    state = network.state_dict()
+    complete = replace(manifest, fingerprint=fingerprint(manifest.codes_config(), state))
+    if manifest.trunk["weights"] == "package":
+        state = {name: tensor for name, tensor in state.items() if not name.startswith(TRUNK_PREFIX)}
+    write_model_files(Path(directory), complete, state, card)
+    return complete
+
+
+def _build(directory: Path, manifest: Manifest) -> HashNetwork:
+    packaged = manifest.trunk.get("weights") == "package"
+    try:
+        trunk = create_trunk(manifest.trunk["name"], pretrained=packaged, output_stride=manifest.trunk["output_stride"])
+        network = create_network(manifest.architecture, trunk, manifest.bits)
+    except BadInputError as exc:
+        raise ModelFileError(f"the model in {directory} cannot be built: {exc}") from exc
+    _load_weights(network, read_tensors(directory), packaged, directory)
+    return network
+
+
+def _load_weights(network: HashNetwork, tensors: dict[str, Any], packaged: bool, directory: Path) -> None:
+    expected = {name for name in network.state_dict() if not (packaged and name.startswith(TRUNK_PREFIX))}
+    if set(tensors) != expected:
+        difference = sorted(expected ^ set(tensors))
+        raise ModelFileError(f"the weights in {directory} do not fit its manifest; names differ: {difference[:4]}")
+    try:
+        network.load_state_dict(tensors, strict=False)
+    except RuntimeError as exc:
+        raise ModelFileError(f"the weights in {directory} do not fit its manifest: {exc}") from exc
+
+
+def _check_images(images: Sequence[Image]) -> Sequence[Image]:
+    if len(images) == 0:
+        raise BadInputError("there is no picture to encode; expected at least one uint8 [h, w, 3] array")
+    for number, image in enumerate(images):
+        if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
+            kind = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
+            raise BadInputError(f"picture {number} is {kind}; expected a uint8 array [h, w, 3], RGB, 0 to 255")
+        if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+            raise BadInputError(f"picture {number} has shape {image.shape}; expected [h, w, 3] with h, w ≥ 1")
+    return images

@@ -1,0 +1,98 @@
+"""The forward pass in one fixed batch shape, so that a picture's code never depends on its neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from encoder.networks.base import HashNetwork
+from hashreel.errors import BadInputError, UnavailableError
+
+__all__ = ["RawOutput", "TorchRuntime"]
+
+BATCH_SIZES = {"cpu": 8, "cuda": 64}
+
+
+@dataclass(frozen=True)
+class RawOutput:
+    """A network's outputs in numpy: outputs float32 [n, L]; masks float32 [n, C, h, w] or None."""
+
+    outputs: NDArray[np.float32]
+    masks: NDArray[np.float32] | None
+
+
+class TorchRuntime:
+    """Runs a network on pixels, always with the same batch size; the last batch is padded with zeros.
+
+    Linear algebra libraries pick another order of summation for another batch size, which moves the last
+    digits of an output and now and then a bit. With one shape, equal pixels give equal bytes at any place in
+    any batch, for a given device and number of threads.
+
+    Args:
+        network: is moved to the device and set to evaluation mode.
+        device: "cpu", "cuda", "cuda:1", ..., or None for CUDA where there is one.
+        batch_size: pictures a pass; by default 8 on CPUs and 64 on GPUs.
+        threads: CPU threads during a pass; None keeps torch's setting.
+
+    Raises:
+        UnavailableError: If the device is not there.
+        BadInputError: If batch_size or threads is below 1.
+    """
+
+    def __init__(
+        self,
+        network: HashNetwork,
+        *,
+        device: str | None = None,
+        batch_size: int | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self.device = _pick_device(device)
+        self.batch_size = batch_size if batch_size is not None else BATCH_SIZES.get(self.device.type, 8)
+        self.threads = threads
+        for name, value in (("batch_size", self.batch_size), ("threads", threads)):
+            if value is not None and value < 1:
+                raise BadInputError(f"{name} is {value}; accepted: 1 and more")
+        self.network = network.eval().to(self.device)
+
+    def run(self, pixels: NDArray[np.uint8]) -> RawOutput:
+        """Return the outputs for RGB pixels, uint8 [n, s, s, 3], n ≥ 1."""
+        outputs, masks = [], []
+        with torch.inference_mode(), _torch_threads(self.threads):
+            for start in range(0, len(pixels), self.batch_size):
+                batch = pixels[start : start + self.batch_size]
+                result = self.network(self.network.trunk.normalise(self._padded(batch)))
+                outputs.append(result.outputs[: len(batch)].cpu().numpy())
+                if result.masks is not None:
+                    masks.append(result.masks[: len(batch)].cpu().numpy())
+        return RawOutput(np.concatenate(outputs), np.concatenate(masks) if masks else None)
+
+    def _padded(self, batch: NDArray[np.uint8]) -> torch.Tensor:
+        full = np.zeros((self.batch_size, *batch.shape[1:]), dtype=np.uint8)
+        full[: len(batch)] = batch
+        return torch.from_numpy(full).to(self.device)
+
+
+@contextmanager
+def _torch_threads(threads: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    if threads is None or threads == before:
+        yield
+        return
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _pick_device(device: str | None) -> torch.device:
+    chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise UnavailableError(f"device {device!r} was asked for, but torch sees no CUDA device; use 'cpu'")
+    return chosen
