@@ -189,10 +189,15 @@ class Gallery:
             state = self._ready()
             allowed = state.columns.allowed(filter_) if filter_ else None
             if is_grouped:
-                distances, ids = _search_grouped(state.index, queries, top, radius, allowed)
+                distances, ids = state.index.search_groups(queries, top, allowed)[0]
+            elif radius is None:
+                all_distances, all_ids = state.index.search(queries, top, allowed)
+                distances, ids = all_distances[0], all_ids[0]
             else:
-                distances, ids = _search_plain(state.index, queries, top, radius, allowed)
-            band = _tie_band(state.index, queries, distances, allowed)
+                distances, ids = state.index.within(queries, radius, allowed, limit=top)[0]
+            if radius is not None:
+                distances, ids = distances[distances <= radius], ids[distances <= radius]
+            band = int(state.index.tie_band(queries, distances[-1:], allowed)[0]) if len(ids) else 0
             frames = _describe(state, distances, ids)
             return Found(frames, band, state.position, len(state.index))
 
@@ -348,38 +353,3 @@ def _describe(state: _State, distances: NDArray[np.int32], ids: NDArray[np.int64
         time_ms = state.columns.time_ms(frame)
         frames.append(FoundFrame(frame, distance, video, column.source, column.tags, time_ms, code))
     return frames
-
-
-def _search_plain(
-    index: Index, queries: Codes, top: int, radius: int | None, allowed: NDArray[np.int64] | None
-) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    if radius is None:
-        distances, ids = index.search(queries, top, allowed)
-        return distances[0], ids[0]
-    return index.within(queries, radius, allowed, limit=top)[0]
-
-
-def _search_grouped(
-    index: Index, queries: Codes, top: int, radius: int | None, allowed: NDArray[np.int64] | None
-) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Return the best frame of each of the ``top`` nearest videos.
-
-    Takes more and more frames until enough different videos are among them or there are no more frames.
-    """
-    depth = max(64, 8 * top)
-    while True:
-        distances, ids = _search_plain(index, queries, depth, radius, allowed)
-        videos = ids >> 32
-        _, first = np.unique(videos, return_index=True)
-        if len(first) >= top or len(ids) < depth:
-            best = np.sort(first)[:top]
-            return distances[best], ids[best]
-        depth *= 4
-
-
-def _tie_band(index: Index, queries: Codes, distances: NDArray[np.int32], allowed: NDArray[np.int64] | None) -> int:
-    if not len(distances):
-        return 0
-    last = int(distances[-1])
-    inner = index.count_within(queries, last - 1, allowed)[0] if last else 0
-    return int(index.count_within(queries, last, allowed)[0] - inner)

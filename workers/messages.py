@@ -1,0 +1,64 @@
+"""What travels through the queues: names and JSON payloads, nothing else.
+
+A unit is the unit of work: planning a video (probing it and cutting it into chunks) or encoding one chunk.
+Its name is also the id of its Celery task, so that what waits in a queue can be compared with the records.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hashreel.errors import BadInputError
+
+__all__ = ["PROTOCOL", "RUN_UNIT", "Unit", "payload", "queue_name", "read_payload"]
+
+PROTOCOL = 1
+RUN_UNIT = "hashreel.run_unit"
+PLAN = "plan"
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A unit of work.
+
+    Attributes:
+        video: Number of the video.
+        chunk: Number of the chunk; None is the planning of the video.
+    """
+
+    video: int
+    chunk: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.video}:{PLAN if self.chunk is None else self.chunk}"
+
+    @classmethod
+    def parse(cls, text: str | bytes) -> Unit:
+        """Return the unit that a name stands for; BadInputError if it is not one."""
+        name = text.decode() if isinstance(text, bytes) else text
+        video, _, chunk = name.partition(":")
+        try:
+            return cls(int(video), None if chunk == PLAN else int(chunk))
+        except ValueError as exc:
+            raise BadInputError(f"{name!r} is not a unit of work; expected VIDEO:plan or VIDEO:CHUNK") from exc
+
+
+def payload(unit: Unit) -> dict[str, str | int]:
+    """Return the task's arguments."""
+    return {"protocol": PROTOCOL, "unit": str(unit)}
+
+
+def read_payload(protocol: int, unit: str) -> Unit:
+    """Return the unit of a task's arguments.
+
+    Raises:
+        BadInputError: If a newer producer sent it; workers are deployed before producers.
+    """
+    if protocol != PROTOCOL:
+        raise BadInputError(f"a task speaks protocol {protocol}, this worker {PROTOCOL}; upgrade the workers first")
+    return Unit.parse(unit)
+
+
+def queue_name(fingerprint: str) -> str:
+    """Return the queue of a model's work; only workers that run this model listen to it."""
+    return f"hashreel.encode.{fingerprint[:12]}"
