@@ -150,7 +150,7 @@ class AnswerCounter:
         sets, which = np.unique(self._queries, axis=0, return_inverse=True)
         totals = np.zeros(len(self._queries), dtype=np.int64)
         for number, wanted in enumerate(sets):
-            is_sharing: BoolArray = self._gallery.matrix[:, wanted].any(axis=1)
+            is_sharing: BoolArray = np.asarray(self._gallery.matrix[:, wanted].any(axis=1))
             queries = np.flatnonzero(which.ravel() == number)
             places, items = self._exclusion.excluded_items(queries)
             left_out = np.bincount(places[is_sharing[items]], minlength=len(queries))

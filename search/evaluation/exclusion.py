@@ -74,7 +74,7 @@ class Exclusion:
 
     def num_relevant(self, pairs: IntArray, gallery_labels: Labels) -> IntArray:
         """Return, for each (query, concept) pair, how many allowed gallery items contain the concept: int64 [p]."""
-        totals = gallery_labels.matrix.sum(axis=0, dtype=np.int64)[pairs[:, 1]]
+        totals: IntArray = gallery_labels.matrix.sum(axis=0, dtype=np.int64)[pairs[:, 1]]
         for rows in _blocks(len(pairs)):
             places, items = self.excluded_items(pairs[rows, 0])
             has_concept = gallery_labels.matrix[items, pairs[rows, 1][places]]
