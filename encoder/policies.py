@@ -1,0 +1,130 @@
+"""Key-frame policies: which frames of a video get a code. Plain values, without any decoder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from hashreel.errors import BadInputError
+
+__all__ = ["MAX_STEP_S", "MIN_STEP_S", "CodecKeyFrames", "Every", "Policy", "Scenes", "parse_policy"]
+
+MIN_STEP_S = 0.04
+MAX_STEP_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Every:
+    """One frame a step: the first frame of each cell [k · step, (k + 1) · step) of a grid over the video's time.
+
+    The grid starts at the video's first time stamp and is kept in whole milliseconds, so that a frame's cell
+    follows from its time alone and a video may be decoded in pieces.
+
+    Args:
+        seconds: The step, 0.04 to 3600, rounded to a millisecond.
+
+    Raises:
+        BadInputError: If the step is outside that range.
+    """
+
+    kind: ClassVar[str] = "every"
+    seconds: float = 1.0
+
+    def __post_init__(self) -> None:
+        seconds = check_number("every", self.seconds, MIN_STEP_S, MAX_STEP_S, "seconds")
+        object.__setattr__(self, "seconds", round(seconds * 1000) / 1000)
+
+    @property
+    def step_ms(self) -> int:
+        """The step in milliseconds, at least 40."""
+        return round(self.seconds * 1000)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the policy as a plain JSON document; :func:`parse_policy` reads it back."""
+        return {"kind": self.kind, "seconds": self.seconds}
+
+
+@dataclass(frozen=True, slots=True)
+class CodecKeyFrames:
+    """The frames that the encoder of the video stored whole, and the first frame that can be decoded.
+
+    By far the cheapest policy: nothing else is decoded. How far apart the frames are is up to the file.
+    """
+
+    kind: ClassVar[str] = "codec"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the policy as a plain JSON document; :func:`parse_policy` reads it back."""
+        return {"kind": self.kind}
+
+
+@dataclass(frozen=True, slots=True)
+class Scenes:
+    """One frame a shot, taken near the shot's middle; every frame is decoded to find the cuts.
+
+    Args:
+        threshold: Mean change of hue, saturation and brightness (0 to 255) from one frame to the next that
+            makes a cut, 1 to 255. PySceneDetect's content detector and its default.
+        longest_s: A shot that runs longer gives one frame for each stretch of this many seconds, 1 to 3600.
+
+    Raises:
+        BadInputError: If a value is outside its range.
+    """
+
+    kind: ClassVar[str] = "scenes"
+    threshold: float = 27.0
+    longest_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "threshold", check_number("scenes", self.threshold, 1.0, 255.0, "threshold"))
+        object.__setattr__(self, "longest_s", check_number("scenes", self.longest_s, 1.0, 3600.0, "longest_s"))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the policy as a plain JSON document; :func:`parse_policy` reads it back."""
+        return {"kind": self.kind, "threshold": self.threshold, "longest_s": self.longest_s}
+
+
+Policy = Every | CodecKeyFrames | Scenes
+
+KINDS: dict[str, type[Policy]] = {"every": Every, "codec": CodecKeyFrames, "scenes": Scenes}
+
+
+def parse_policy(document: Mapping[str, Any]) -> Policy:
+    """Return the policy that a plain JSON document describes.
+
+    Args:
+        document: ``{"kind": "every", "seconds": 1.0}``, ``{"kind": "codec"}`` or
+            ``{"kind": "scenes", "threshold": 27.0, "longest_s": 60.0}``; a value that is left out has its
+            default.
+
+    Raises:
+        BadInputError: If the kind is unknown, a field does not belong to it, or a value is out of range.
+
+    Example:
+        >>> parse_policy({"kind": "every", "seconds": 2})
+        Every(seconds=2.0)
+    """
+    if not isinstance(document, Mapping):
+        raise BadInputError(f"key-frame policy is {document!r}; expected an object with a kind")
+    fields = dict(document)
+    kind = fields.pop("kind", None)
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise BadInputError(f"key-frame policy has kind {kind!r}; accepted: {', '.join(KINDS)}")
+    policy = KINDS[kind]
+    known = set(policy().to_json()) - {"kind"}
+    unknown = sorted(set(fields) - known)
+    if unknown:
+        accepted = ", ".join(sorted(known)) or "none"
+        raise BadInputError(f"key-frame policy {kind!r} has fields {unknown}; accepted: {accepted}")
+    return policy(**fields)
+
+
+def check_number(kind: str, value: object, low: float, high: float, field: str) -> float:
+    """Return ``value`` as a float in [low, high], or raise :class:`BadInputError` naming policy and field."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise BadInputError(f"{field} of key-frame policy {kind!r} is {value!r}; expected a number")
+    if not low <= value <= high:
+        raise BadInputError(f"{field} of key-frame policy {kind!r} is {value:g}; accepted: {low:g} to {high:g}")
+    return float(value)
