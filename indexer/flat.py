@@ -1,0 +1,242 @@
+"""The reference kind: FAISS's exhaustive search over codes padded to 64-bit words, with ties put right."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoder.codes import Codes, check_codes
+from hashreel.errors import NotFoundError
+from indexer.arguments import check_frame_ids, check_new_frames, check_radius, check_top, pad_codes
+from indexer.buffers import Column, clear_bits, filled_bitmap, grown_bitmap
+from indexer.faiss_tools import flat_view, nearest, rows_within, selector
+from indexer.index import Found, Index, allowed_ranges
+from indexer.ranges import check_ranges, expand
+from indexer.runs import RowMap, Runs
+from indexer.ties import first_pairs, settled_pairs, sorted_pairs
+
+__all__ = ["FlatIndex"]
+
+# A few rows more than asked for: most tie bands end there, which saves the second scan.
+_SLACK = 16
+
+# Filters that leave less than this share are answered from a copy of the rows they leave: FAISS asks its
+# selector about every single row, which makes a scan more than twice as dear.
+_GATHER_SHARE = 0.25
+
+
+@dataclass(frozen=True)
+class _State:
+    """What one search sees. ``alive`` is None while no row is dead."""
+
+    codes: NDArray[np.uint64]
+    runs: Runs
+    alive: NDArray[np.uint8] | None
+    count: int
+
+
+@dataclass(frozen=True)
+class _Gallery:
+    """A FAISS index, the rows of it that count, and their frame ids.
+
+    ``kept`` holds the memory that FAISS only points at.
+    """
+
+    index: Any
+    params: Any
+    count: int
+    runs: Runs
+    kept: tuple[Any, ...]
+
+
+class FlatIndex(Index):
+    """Exact search by FAISS ``IndexBinaryFlat``.
+
+    Args:
+        bits: length of a code, in [8, 256].
+        dead_share: compact when more than this share of the rows is deleted.
+    """
+
+    kind = "flat"
+
+    def __init__(self, bits: int, dead_share: float = 0.25) -> None:
+        super().__init__(bits)
+        self._dead_share = dead_share
+        self._writing = threading.Lock()
+        self._reset(np.empty((0, self.num_words), np.uint64), None)
+
+    def _reset(self, codes: NDArray[np.uint64], runs: Runs | None) -> None:
+        self._codes = Column(codes)
+        self._rows = RowMap(runs)
+        self._alive: NDArray[np.uint8] | None = None
+        self._count = len(codes)
+        self._publish()
+
+    def _publish(self) -> None:
+        self._state = _State(self._codes.view(), self._rows.freeze(), self._alive, self._count)
+
+    def add(self, frame_ids: NDArray[Any], codes: NDArray[Any]) -> None:
+        ids, array = check_new_frames(frame_ids, codes, self.bits)
+        with self._writing:
+            self._rows.add(ids, len(self._codes))
+            self._codes.append(pad_codes(array, self.num_words))
+            if self._alive is not None:
+                self._alive = grown_bitmap(self._alive, len(self._codes))
+            self._count += len(ids)
+            self._publish()
+
+    def delete_ranges(self, ranges: NDArray[Any]) -> int:
+        wanted = check_ranges(ranges)
+        with self._writing:
+            rows = self._rows.remove(wanted)
+            removed = int((rows[:, 1] - rows[:, 0]).sum())
+            if removed:
+                self._bury(rows)
+                self._count -= removed
+                self._publish()
+                if len(self._codes) - self._count > self._dead_share * len(self._codes):
+                    self._compact()
+        return removed
+
+    def _bury(self, rows: NDArray[np.int64]) -> None:
+        # Searches that run hold the old bitmap, so it is copied before bits are cleared.
+        alive = filled_bitmap(len(self._codes)) if self._alive is None else self._alive.copy()
+        clear_bits(alive, rows)
+        self._alive = alive
+
+    def __len__(self) -> int:
+        return self._state.count
+
+    def search(self, codes: NDArray[Any], top: int, allowed: NDArray[Any] | None = None) -> Found:
+        queries = self._padded(codes)
+        gallery = self._gallery(allowed)
+        k = min(check_top(top), gallery.count)
+        distances = np.empty((len(queries), k), np.int32)
+        ids = np.empty((len(queries), k), np.int64)
+        if k and len(queries):
+            self._fill(gallery, queries, distances, ids)
+        return distances, ids
+
+    def _fill(
+        self, gallery: _Gallery, queries: NDArray[np.uint8], distances: NDArray[np.int32], ids: NDArray[np.int64]
+    ) -> None:
+        k = distances.shape[1]
+        fetched = min(k + _SLACK, gallery.count)
+        raw_distances, raw_rows = nearest(gallery.index, queries, fetched, gallery.params)
+        raw_ids = gallery.runs.ids_of(raw_rows.reshape(-1)).reshape(raw_rows.shape)
+        settled = settled_pairs(raw_distances, raw_ids, distances, ids, complete=fetched == gallery.count)
+        for i in np.flatnonzero(~settled):
+            near, rows = rows_within(gallery.index, queries[i : i + 1], int(raw_distances[i, k - 1]), gallery.params)
+            distances[i], ids[i] = first_pairs(near, gallery.runs.ids_of(rows), k)
+
+    def within(
+        self,
+        codes: NDArray[Any],
+        radius: int | NDArray[Any],
+        allowed: NDArray[Any] | None = None,
+        limit: int | None = None,
+    ) -> list[Found]:
+        queries = self._padded(codes)
+        gallery = self._gallery(allowed)
+        radii = check_radius(radius, len(queries), self.bits)
+        keep = gallery.count if limit is None else check_top(limit)
+        found = []
+        for i, reach in enumerate(radii.tolist()):
+            near, rows = rows_within(gallery.index, queries[i : i + 1], reach, gallery.params)
+            ids = gallery.runs.ids_of(rows)
+            found.append(sorted_pairs(near, ids) if keep >= len(ids) else first_pairs(near, ids, keep))
+        return found
+
+    def count_within(
+        self, codes: NDArray[Any], radius: int | NDArray[Any], allowed: NDArray[Any] | None = None
+    ) -> NDArray[np.int64]:
+        queries = self._padded(codes)
+        gallery = self._gallery(allowed)
+        radii = check_radius(radius, len(queries), self.bits).tolist()
+        counts = [
+            len(rows_within(gallery.index, queries[i : i + 1], reach, gallery.params)[1])
+            for i, reach in enumerate(radii)
+        ]
+        return np.array(counts, np.int64)
+
+    def items(
+        self, allowed: NDArray[Any] | None = None, block: int = 65_536
+    ) -> Iterator[tuple[NDArray[np.int64], Codes]]:
+        state = self._state
+        firsts, rows, lengths = state.runs.pieces(allowed_ranges(allowed))
+        all_rows, all_ids = expand(rows, rows + lengths), expand(firsts, firsts + lengths)
+        for start in range(0, len(all_rows), block):
+            yield all_ids[start : start + block], self._bytes(state.codes[all_rows[start : start + block]])
+
+    def codes_of(self, frame_ids: NDArray[Any]) -> Codes:
+        state, ids = self._state, check_frame_ids(frame_ids)
+        rows = state.runs.rows_of(ids)
+        if (rows < 0).any():
+            raise NotFoundError(f"frame id {ids[np.argmax(rows < 0)]} is not in the index")
+        return self._bytes(state.codes[rows])
+
+    def compact(self) -> None:
+        with self._writing:
+            self._compact()
+
+    def _compact(self) -> None:
+        firsts, rows, lengths = self._rows.freeze().pieces(None)
+        codes = self._codes.view()[expand(rows, rows + lengths)]
+        first_rows = np.cumsum(lengths) - lengths
+        self._reset(codes, Runs(first_rows, firsts.copy(), firsts.copy(), first_rows.copy(), lengths.copy()))
+
+    def status(self) -> dict[str, Any]:
+        state = self._state
+        held: list[NDArray[Any]] = [state.codes, state.runs.first_rows, state.runs.first_ids]
+        held += [state.runs.live_ids, state.runs.live_rows, state.runs.live_lengths]
+        held += [] if state.alive is None else [state.alive]
+        return {
+            "kind": self.kind,
+            "bits": self.bits,
+            "exact": self.exact,
+            "frames": state.count,
+            "rows": len(state.codes),
+            "tombstones": len(state.codes) - state.count,
+            "bytes": sum(array.nbytes for array in held),
+        }
+
+    def _padded(self, codes: NDArray[Any]) -> NDArray[np.uint8]:
+        return pad_codes(check_codes(codes, self.bits), self.num_words).view(np.uint8)
+
+    def _bytes(self, words: NDArray[np.uint64]) -> Codes:
+        return np.ascontiguousarray(words.view(np.uint8)[:, : self.num_bytes])
+
+    def _gallery(self, allowed: NDArray[Any] | None) -> _Gallery:
+        state, ranges = self._state, allowed_ranges(allowed)
+        if ranges is None:
+            params = None if state.alive is None else selector(state.alive)
+            return _Gallery(flat_view(state.codes), params, state.count, state.runs, (state.codes, state.alive))
+        firsts, rows, lengths = state.runs.pieces(ranges)
+        if lengths.sum() <= _GATHER_SHARE * len(state.codes):
+            return _gathered(state.codes, firsts, rows, lengths)
+        return _selected(state, rows, lengths)
+
+
+def _gathered(
+    codes: NDArray[np.uint64], firsts: NDArray[np.int64], rows: NDArray[np.int64], lengths: NDArray[np.int64]
+) -> _Gallery:
+    """Return a gallery over a copy of the given rows."""
+    copied = codes[expand(rows, rows + lengths)]
+    first_rows = np.cumsum(lengths) - lengths
+    runs = Runs(first_rows, firsts, firsts, first_rows, lengths)
+    return _Gallery(flat_view(copied), None, len(copied), runs, (copied,))
+
+
+def _selected(state: _State, rows: NDArray[np.int64], lengths: NDArray[np.int64]) -> _Gallery:
+    """Return the whole gallery with a bitmap of the given rows."""
+    order = np.argsort(rows)
+    starts, ends = rows[order], (rows + lengths)[order]
+    gaps = np.stack([np.concatenate(([0], ends)), np.concatenate((starts, [len(state.codes)]))], axis=1)
+    bitmap = filled_bitmap(len(state.codes))
+    clear_bits(bitmap, gaps)
+    return _Gallery(flat_view(state.codes), selector(bitmap), int(lengths.sum()), state.runs, (state.codes, bitmap))
