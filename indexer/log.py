@@ -85,10 +85,6 @@ class Log:
         """Return when an entry after a position exists, or when the time is up."""
         self.redis.xread({self._log: after.log_id}, count=1, block=timeout_ms)
 
-    def trim(self, max_entries: int) -> int:
-        """Drop the oldest entries beyond about ``max_entries``; return how many went."""
-        return self.redis.xtrim(self._log, maxlen=max_entries, approximate=True)
-
 
 def _continue(chain: str, fields: dict[bytes, Any]) -> str:
     """Return the running hash after an entry; the twin of ``append`` in the scripts."""

@@ -63,7 +63,7 @@ class NewVideo:
         kind: "video" or "pictures".
         policy: Key-frame policy as JSON-able dict.
         failure: (stage, reason) if it is already known that it cannot be indexed.
-        skipped: True if the same content is indexed already under ``replaces``.
+        content: What tells later that the same source was indexed already.
         replaces: Number of the video that this one replaces when it is complete.
     """
 
@@ -74,6 +74,7 @@ class NewVideo:
     tags: Mapping[str, str] = field(default_factory=dict)
     size: int = 0
     modified_ns: int = 0
+    content: str = ""
     failure: tuple[str, str] | None = None
     replaces: int | None = None
 

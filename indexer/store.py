@@ -16,7 +16,7 @@ from indexer.chunks import Chunk, decode_chunk, encode_chunk, value_sha
 from indexer.keys import Keys
 from indexer.records import Generation, NewVideo, VideoRecord
 
-__all__ = ["FORMAT", "Store", "connect"]
+__all__ = ["FORMAT", "Store", "check_fingerprint", "checked_chunk", "connect", "printable"]
 
 FORMAT = "1"
 REGISTER_SLICE = 500
@@ -290,6 +290,25 @@ class Store:
             pipe.execute()
         return len(oldest)
 
+    def trim_log(self, generation: str, max_entries: int) -> int:
+        """Drop the oldest log entries beyond about ``max_entries``; readers that were behind rebuild."""
+        return self.redis.xtrim(self.keys.log(generation), maxlen=max_entries, approximate=True)
+
+    def forget_jobs(self, keep_s: float) -> int:
+        """Drop the records of jobs that ended longer than ``keep_s`` ago; return how many."""
+        old = cast("list[bytes]", self.redis.zrangebyscore(self.keys.jobs, "-inf", time.time() - keep_s))
+        forgotten = 0
+        for name in (raw.decode() for raw in old):
+            finished = cast("bytes | None", self.redis.hget(self.keys.job(name), "finished_at"))
+            if finished is None or float(finished) > time.time() - keep_s:
+                continue
+            with self.redis.pipeline(transaction=True) as pipe:
+                pipe.delete(self.keys.job(name), self.keys.job_videos(name))
+                pipe.zrem(self.keys.jobs, name)
+                pipe.execute()
+            forgotten += 1
+        return forgotten
+
     # Chunk values
 
     def chunk_values(self, videos: Sequence[int]) -> list[dict[int, bytes]]:
@@ -306,6 +325,10 @@ class Store:
             for video, chunk in pairs:
                 pipe.hget(self.keys.chunks(video), str(chunk))
             return pipe.execute()
+
+    def chunk_numbers(self, video: int) -> set[int]:
+        """Return the numbers of a video's committed chunks."""
+        return {int(number) for number in cast("list[bytes]", self.redis.hkeys(self.keys.chunks(video)))}
 
     def has_chunk(self, video: int, chunk: int) -> bool:
         """Return whether a chunk is committed."""
@@ -349,6 +372,7 @@ def _new_record(generation: str, job: str, new: NewVideo, now: float) -> dict[st
         "frames": 0,
         "chunks": 0,
         "done": 0,
+        "content": new.content,
     }
     if new.failure:
         record |= {"stage": new.failure[0], "reason": printable(new.failure[1]), "retryable": 1}

@@ -16,7 +16,9 @@ import redis
 
 import hashreel
 from encoder.codes import Codes, code_from_hex, code_to_hex
+from encoder.folders import load_folder_frame
 from encoder.pictures import crop_box, encode_jpeg, load_picture
+from encoder.scaling import scale_short_side
 from encoder.video import grab_frame
 from hashreel.errors import (
     BadInputError,
@@ -310,11 +312,10 @@ class SearchEngine:
 def _cut(record: VideoRecord, time_ms: int, width: int) -> bytes:
     try:
         if record.kind == "pictures":
-            from encoder.pictures import picture_at
-
-            return encode_jpeg(picture_at(Path(record.path), time_ms // 1000, short_side=width))
+            picture = load_folder_frame(Path(record.path), time_ms)
+            return encode_jpeg(scale_short_side(picture, width * 9 // 16))
         return encode_jpeg(grab_frame(record.path, time_ms, short_side=width * 9 // 16).image)
-    except (DecodeError, OSError) as exc:
+    except (DecodeError, NotFoundError, OSError) as exc:
         raise NotFoundError(f"the source {record.source} cannot be read for a picture: {exc}") from exc
 
 

@@ -125,7 +125,8 @@ class Units:
 
     def queued_before(self, at: float) -> list[Unit]:
         """Return the queued units that were (or are to be) sent before a time."""
-        return [Unit.parse(name) for name in self.redis.zrangebyscore(self.keys.units_queued, "-inf", at)]
+        names = cast("list[bytes]", self.redis.zrangebyscore(self.keys.units_queued, "-inf", at))
+        return [Unit.parse(name) for name in names]
 
     def count_queued(self) -> int:
         """Return how many units wait."""
@@ -136,7 +137,7 @@ class Units:
         rows = cast("list[tuple[bytes, float]]", self.redis.zrange(self.keys.units_running, 0, -1, withscores=True))
         if not rows:
             return []
-        owners = self.redis.hmget(self.keys.units_owner, [name for name, _ in rows])
+        owners = cast("list[bytes | None]", self.redis.hmget(self.keys.units_owner, [name for name, _ in rows]))
         return [
             (Unit.parse(name), owner.decode() if owner else "", float(start))
             for (name, start), owner in zip(rows, owners, strict=True)
@@ -148,7 +149,7 @@ class Units:
 
     def leased(self, worker: str) -> str | None:
         """Return what a worker says it runs; None if its lease ran out."""
-        raw = self.redis.get(self.keys.worker(worker))
+        raw = cast("bytes | None", self.redis.get(self.keys.worker(worker)))
         return raw.decode() if raw is not None else None
 
     def end_lease(self, worker: str) -> None:

@@ -1,0 +1,304 @@
+"""What a worker does with a unit: plan a video, or turn one chunk of it into codes and commit them.
+
+Plain functions of the records and the files: running a unit twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import redis
+
+from encoder.codes import num_code_bytes
+from encoder.damage import DecodeWarning
+from encoder.folders import iter_folder_frames
+from encoder.policies import Every, parse_policy
+from encoder.probing import probe
+from encoder.video import KeyFrame, iter_key_frames
+from hashreel.errors import DecodeError, HashreelError, NotFoundError
+from indexer.chunks import MAX_CHUNKS, MAX_FRAMES, Chunk
+from indexer.records import VideoRecord
+from indexer.store import printable
+from workers.messages import Unit
+
+if TYPE_CHECKING:
+    from encoder.model import Model
+    from hashreel.settings import Settings
+    from indexer.store import Store
+    from workers.units import Units
+
+__all__ = ["UnitRunner"]
+
+logger = logging.getLogger(__name__)
+
+BATCH = 32
+CHECK_S = 2.0
+BACKOFF_S = 5.0
+Result = TypeVar("Result")
+
+
+class CancelledUnitError(HashreelError):
+    """The video was cancelled or deleted while it was being encoded."""
+
+
+@dataclass
+class _Clock:
+    """Seconds spent on each stage of a chunk."""
+
+    decode_s: float = 0.0
+    encode_s: float = 0.0
+
+
+class UnitRunner:
+    """Runs units with one model.
+
+    Args:
+        store: The stored state.
+        units: Records of the units.
+        model: Makes the codes.
+        settings: Chunk length and limits.
+        worker: Name of this worker, for claims.
+        send: Called with units that are to be sent to the queue.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        units: Units,
+        model: Model,
+        settings: Settings,
+        worker: str,
+        send: Callable[[Sequence[Unit]], None],
+    ) -> None:
+        self._store = store
+        self._units = units
+        self._model = model
+        self._settings = settings
+        self._worker = worker
+        self._send = send
+        self.current: Unit | None = None
+        self._checked_at = 0.0
+
+    def run(self, unit: Unit) -> None:
+        """Claim a unit and do it; nothing happens if it is done, cancelled or runs elsewhere."""
+        self._hold(unit)
+        try:
+            claim = _insist(lambda: self._units.claim(unit, self._worker, self._settings.max_tries))
+            if claim == "run":
+                self._guarded(unit)
+            elif claim == "poison":
+                self._give_up(unit, "worker", f"its worker died or hung {self._settings.max_tries} times on it")
+        finally:
+            self._hold(None)
+
+    def _hold(self, unit: Unit | None) -> None:
+        self.current = unit
+        _insist(lambda: self._units.lease(self._worker, unit, self._settings.worker_lease_s))
+
+    def _guarded(self, unit: Unit) -> None:
+        try:
+            following = self._plan(unit.video) if unit.chunk is None else self._encode(unit.video, unit.chunk)
+        except CancelledUnitError:
+            following = None
+        except DecodeError as exc:
+            self._give_up(unit, "decode", str(exc))
+            return
+        except (NotFoundError, OSError) as exc:
+            self._give_up(unit, "source", str(exc) if isinstance(exc, NotFoundError) else exc.strerror or str(exc))
+            return
+        except Exception as exc:
+            logger.exception("unit failed", extra={"action": "unit_failed", "unit": str(unit)})
+            self._try_later(unit, f"{type(exc).__name__}: {exc}")
+            return
+        _insist(lambda: self._units.finish([unit]))
+        if following is not None:
+            # The first chunk follows at once in the same process: a short video costs one message.
+            self.run(following)
+
+    def _try_later(self, unit: Unit, reason: str) -> None:
+        tries = _insist(lambda: self._units.tries(unit))
+        if tries >= self._settings.max_tries:
+            self._give_up(unit, "encode", reason)
+        else:
+            _insist(lambda: self._units.release(unit, worker=self._worker, delay_s=BACKOFF_S * 2 ** (tries - 1)))
+
+    def _give_up(self, unit: Unit, stage: str, reason: str) -> None:
+        """Record a failure: of the video, or of one chunk, whose place an empty chunk takes."""
+        if unit.chunk is None:
+            _insist(lambda: self._store.fail(unit.video, stage, reason, retryable=stage != "decode"))
+        else:
+            warning = {"stage": stage, "reason": printable(reason)}
+            self._commit(unit.video, unit.chunk, self._chunk([], []), [warning], _Clock(), time.perf_counter())
+        _insist(lambda: self._units.finish([unit]))
+
+    # Planning
+
+    def _plan(self, video: int) -> Unit | None:
+        record = self._open(video)
+        if not record.chunks:
+            _check_unchanged(record)
+            fields = self._probe(record)
+            _insist(lambda: self._store.plan(video, fields))
+            record = self._open(video)
+        done = _insist(lambda: self._store.chunk_numbers(video))
+        todo = [Unit(video, chunk) for chunk in range(record.chunks) if chunk not in done]
+        _insist(lambda: self._units.queue(todo))
+        self._send(todo[1:])
+        return todo[0] if todo else None
+
+    def _probe(self, record: VideoRecord) -> dict[str, str | int]:
+        if record.kind == "pictures":
+            return {"chunks": 1, "bounds": "[0]", "codec": "pictures"}
+        info = probe(record.path)
+        bounds = self._bounds(record, info.duration_ms)
+        return {
+            "chunks": len(bounds),
+            "bounds": str(bounds),
+            "duration_ms": info.duration_ms,
+            "width": info.width,
+            "height": info.height,
+            "codec": info.codec,
+            "sha256": _file_sha(record.path),
+        }
+
+    def _bounds(self, record: VideoRecord, duration_ms: int) -> list[int]:
+        """Return the start times of the chunks; a multiple of the sampling step, so that borders drop no frame."""
+        length = round(self._settings.chunk_s * 1000)
+        policy = parse_policy(record.policy)
+        if isinstance(policy, Every):
+            step = max(1, round(policy.seconds * 1000))
+            length = max(step, length // step * step, -(-duration_ms // MAX_CHUNKS // step) * step)
+        length = max(length, -(-duration_ms // (MAX_CHUNKS - 1)))
+        return list(range(0, max(duration_ms, 1), length))
+
+    # Encoding
+
+    def _encode(self, video: int, number: int) -> None:
+        started = time.perf_counter()
+        record = self._open(video)
+        if _insist(lambda: self._store.has_chunk(video, number)):
+            return
+        _check_unchanged(record)
+        damage: list[DecodeWarning] = []
+        clock = _Clock()
+        times: list[int] = []
+        codes: list[np.ndarray[Any, np.dtype[np.uint8]]] = []
+        for frames in _batches(self._frames(record, number, damage), clock):
+            self._check_open(video)
+            begun = time.perf_counter()
+            codes.append(self._model.encode([frame.image for frame in frames]))
+            clock.encode_s += time.perf_counter() - begun
+            times.extend(frame.time_ms for frame in frames)
+            if len(times) > MAX_FRAMES:
+                raise DecodeError(f"a chunk has more than {MAX_FRAMES} key-frames; use a longer step or shorter chunks")
+        warnings = [_note(warning) for warning in damage]
+        self._commit(video, number, self._chunk(times, codes), warnings, clock, started)
+
+    def _frames(self, record: VideoRecord, number: int, damage: list[DecodeWarning]) -> Iterator[KeyFrame]:
+        size = self._model.transform.size
+        if record.kind == "pictures":
+            return iter_folder_frames(Path(record.path), short_side=size, warnings=damage)
+        return iter_key_frames(
+            record.path,
+            parse_policy(record.policy),
+            start_ms=record.bounds[number],
+            end_ms=record.bounds[number + 1] if number + 1 < len(record.bounds) else None,
+            short_side=size,
+            warnings=damage,
+        )
+
+    def _chunk(self, times: Sequence[int], codes: Sequence[np.ndarray[Any, np.dtype[np.uint8]]]) -> Chunk:
+        empty = np.empty((0, num_code_bytes(self._model.bits)), np.uint8)
+        return Chunk(
+            times_ms=np.array(times, np.uint32),
+            codes=np.concatenate([empty, *codes]),
+            concepts=None,
+            bits=self._model.bits,
+            fingerprint=self._model.fingerprint,
+        )
+
+    def _commit(
+        self,
+        video: int,
+        number: int,
+        chunk: Chunk,
+        warnings: Sequence[dict[str, Any]],
+        clock: _Clock,
+        started: float,
+    ) -> None:
+        rest = max(0.0, time.perf_counter() - started - clock.decode_s - clock.encode_s)
+        seconds = (clock.decode_s, clock.encode_s, rest)
+        reply = _insist(lambda: self._store.commit(video, number, chunk, warnings=warnings, seconds=seconds))
+        logger.info(
+            "chunk committed",
+            extra={"action": "commit", "video": video, "chunk": number, "frames": len(chunk), "reply": reply},
+        )
+
+    def _open(self, video: int) -> VideoRecord:
+        record = _insist(lambda: self._store.find_video(video))
+        if record is None or record.state not in {"queued", "encoding"}:
+            raise CancelledUnitError
+        return record
+
+    def _check_open(self, video: int) -> None:
+        """Stop within seconds of a cancellation, without asking Redis for every batch."""
+        now = time.monotonic()
+        if now - self._checked_at > CHECK_S:
+            self._checked_at = now
+            self._open(video)
+
+
+def _insist(call: Callable[[], Result]) -> Result:
+    """Return what a call to Redis returns, waiting as long as Redis is away or out of memory.
+
+    A worker has nothing better to do, and the work it holds is worth more than its time.
+    """
+    pause_s = 0.2
+    while True:
+        try:
+            return call()
+        except (redis.ConnectionError, redis.TimeoutError, redis.exceptions.OutOfMemoryError) as exc:
+            logger.warning("waiting for Redis: %s", exc, extra={"action": "redis_wait"})
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, 5.0)
+
+
+def _check_unchanged(record: VideoRecord) -> None:
+    if record.kind == "pictures":
+        return
+    info = Path(record.path).stat()
+    if (info.st_size, info.st_mtime_ns) != (record.size, record.modified_ns):
+        raise OSError(0, "the file was changed after it was enqueued; enqueue it again")
+
+
+def _file_sha(path: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _note(warning: DecodeWarning) -> dict[str, Any]:
+    times = f" ({warning.count} times)" if warning.count > 1 else ""
+    return {"stage": warning.stage, "reason": printable(warning.reason) + times, "at_ms": warning.at_ms}
+
+
+def _batches(frames: Iterator[KeyFrame], clock: _Clock) -> Iterator[list[KeyFrame]]:
+    """Yield frames in lists, so that memory is bounded whatever the length of a chunk."""
+    batch: list[KeyFrame] = []
+    begun = time.perf_counter()
+    for frame in frames:
+        batch.append(frame)
+        if len(batch) == BATCH:
+            clock.decode_s += time.perf_counter() - begun
+            yield batch
+            batch = []
+            begun = time.perf_counter()
+    clock.decode_s += time.perf_counter() - begun
+    if batch:
+        yield batch

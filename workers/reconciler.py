@@ -1,0 +1,137 @@
+"""Finds work that fell through, and sends it again.
+
+Redis as a broker can lose a message between taking it and recording that it is unacknowledged, and a killed
+worker's messages come back only after the visibility timeout. The records know better: a unit that runs on
+a worker whose lease ran out, or that is queued although no message for it waits, is sent again. A message too
+many is harmless (see ``workers.units``).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import redis
+
+from workers.messages import Unit, queue_name
+
+if TYPE_CHECKING:
+    from hashreel.settings import Settings
+    from indexer.store import Store
+    from workers.queue import Sender
+    from workers.units import Units
+
+__all__ = ["Reconciler"]
+
+logger = logging.getLogger(__name__)
+
+QUEUE_AGE_S = 10.0
+PURGE_EVERY_S = 60.0
+
+
+class Reconciler:
+    """Checks the records against the queue at intervals, in one process at a time.
+
+    Args:
+        store: The stored state.
+        units: Records of the units.
+        send: Sends units again.
+        broker: Connection to the queues' Redis.
+        settings: Intervals and grace periods.
+    """
+
+    def __init__(self, store: Store, units: Units, send: Sender, broker: redis.Redis, settings: Settings) -> None:
+        self._store = store
+        self._units = units
+        self._send = send
+        self._broker = broker
+        self._settings = settings
+        self._name = secrets.token_hex(8)
+        self._purged_at = 0.0
+
+    def run(self, stop: threading.Event) -> None:
+        """Check until told to stop."""
+        while not stop.wait(self._settings.reconcile_s):
+            try:
+                if self._is_mine():
+                    self.check()
+            except redis.RedisError as exc:
+                logger.warning("nothing could be checked: %s", exc, extra={"action": "reconcile_failed"})
+
+    def _is_mine(self) -> bool:
+        """Return whether this process holds the lease; take it if nobody does."""
+        key, lease_ms = self._store.keys.reconciler, int(self._settings.reconcile_s * 3000)
+        if self._store.redis.set(key, self._name, nx=True, px=lease_ms):
+            return True
+        holder = cast("bytes | None", self._store.redis.get(key))
+        if holder is None or holder.decode() != self._name:
+            return False
+        self._store.redis.pexpire(key, lease_ms)
+        return True
+
+    def check(self) -> int:
+        """Send what was lost; return how many units that were."""
+        abandoned = self._abandoned()
+        for unit in abandoned:
+            self._units.release(unit)
+        lost = self._without_message(abandoned)
+        self._resend(lost)
+        self._housekeeping()
+        return len(lost)
+
+    def _abandoned(self) -> list[Unit]:
+        """Return units that run on workers that are gone, or that have gone on to other work."""
+        current: dict[str, str | None] = {}
+        abandoned = []
+        for unit, worker, started in self._units.running():
+            if worker not in current:
+                current[worker] = self._units.leased(worker)
+            if current[worker] != str(unit) and time.time() - started > 1.0:
+                abandoned.append(unit)
+        return abandoned
+
+    def _without_message(self, abandoned: Sequence[Unit]) -> list[Unit]:
+        now = time.time()
+        due = [unit for unit in self._units.queued_before(now - QUEUE_AGE_S) if unit not in abandoned]
+        retries = [unit for unit in self._units.queued_before(now) if unit not in abandoned and unit not in due]
+        waiting = self._waiting() if due or retries else set()
+        # A unit that was put back with a delay has no message; it is sent as soon as it is due.
+        late = [unit for unit in retries if self._units.tries(unit) > 0]
+        return [*abandoned, *(unit for unit in [*due, *late] if str(unit) not in waiting)]
+
+    def _waiting(self) -> set[str]:
+        """Return the names of all units that a message waits for."""
+        names = set()
+        for fingerprint in {generation.fingerprint for generation in self._store.collections().values()}:
+            for raw in cast("list[bytes]", self._broker.lrange(queue_name(fingerprint), 0, -1)):
+                message: dict[str, Any] = json.loads(raw)
+                names.add(str(message["headers"]["id"]))
+        return names
+
+    def _resend(self, units: Sequence[Unit]) -> None:
+        by_model: dict[str, list[Unit]] = {}
+        for unit, record in zip(units, self._store.find_videos(unit.video for unit in units), strict=True):
+            if record is None or record.state not in {"queued", "encoding"}:
+                self._units.finish([unit])
+                continue
+            fingerprint = self._store.generation(record.generation).fingerprint
+            by_model.setdefault(fingerprint, []).append(unit)
+            self._units.touch(unit)
+        for fingerprint, lost in by_model.items():
+            logger.info("sending %d units again", len(lost), extra={"action": "resend", "units": len(lost)})
+            self._send(lost, fingerprint)
+
+    def _housekeeping(self) -> None:
+        now = time.time()
+        if now - self._purged_at < PURGE_EVERY_S:
+            return
+        self._purged_at = now
+        self._store.purge(self._settings.delete_grace_s)
+        self._store.forget_jobs(self._settings.job_keep_s)
+        for generation in self._store.collections().values():
+            self._store.trim_log(generation.id, self._settings.log_max_entries)
