@@ -69,7 +69,7 @@ def hasher_manifest(
         architecture=_architecture(hasher),
         trunk={"name": trunk.name, "output_stride": trunk.stride, "weights": "package"},
         bits=hasher.bits,
-        transform={"kind": transform.kind, "size": transform.size},
+        transform=transform.to_json(),
         data=(weights, *data),
         training={"method": hasher.kind, **training},
     )

@@ -50,7 +50,7 @@ class Model:
         self.bits = manifest.bits
         self.fingerprint = manifest.fingerprint
         self.concepts = tuple(manifest.concepts)
-        self.transform = Transform(**manifest.transform)
+        self.transform = Transform.from_json(manifest.transform)
         self.runtime = runtime
 
     def encode(self, images: Sequence[Image]) -> NDArray[np.uint8]:

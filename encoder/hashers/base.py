@@ -46,11 +46,10 @@ class Hasher(ABC):
                 or a value is not finite.
         """
         x = self._prepare(features)
-        self._fit(x)
-        spread = float(self._project(x).std())
-        if spread == 0:
+        if np.ptp(x, axis=0).max() <= 1e-9 * np.abs(x).max():
             raise BadInputError("all features are equal; nothing can be learned from them")
-        self.scale = 1 / spread
+        self._fit(x)
+        self.scale = 1 / float(self._project(x).std())
         return self
 
     def project(self, features: NDArray[Any]) -> Floats:

@@ -13,6 +13,8 @@ from hashreel.errors import BadInputError, UnavailableError
 
 __all__ = ["TimmTrunk"]
 
+PROBE_SIDE = 64
+
 
 class TimmTrunk(Trunk):
     """``timm.create_model(name)`` without its classifier; the map is ``forward_features``.
@@ -25,14 +27,14 @@ class TimmTrunk(Trunk):
 
     def __init__(self, name: str, *, pretrained: bool, output_stride: int = 32) -> None:
         net = _create(name, pretrained, output_stride)
+        config = net.pretrained_cfg
+        side = config["input_size"][1] if config.get("fixed_input_size") else PROBE_SIDE
         with torch.inference_mode():
-            side = 64
             probe = net.eval().forward_features(torch.zeros(1, 3, side, side))
         if probe.ndim != 4 or probe.shape[1] != net.num_features:
             raise BadInputError(
                 f"timm's {name} gives features of shape {tuple(probe.shape)}; a trunk needs a map [n, C, h, w]"
             )
-        config = net.pretrained_cfg
         super().__init__(
             f"timm:{name}",
             channels=probe.shape[1],
