@@ -1,0 +1,93 @@
+"""Puts the HTTP app together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from hashreel import __version__
+from hashreel.schemas import Health, NotReady, Problem
+from hashreel.settings import Settings
+from search.http.body_limit import BodyLimit
+from search.http.envelope import Envelope
+from search.http.guard import Guard
+from search.http.metrics import Metrics
+from search.http.parts import Parts
+from search.http.problems import add_problem_handlers
+from search.http.routes import collections, failures, frames, health, jobs, page, search, uploads, videos
+from search.http.upload_store import ROOT, UploadStore
+from search.ports import EnginePort, QueuePort
+
+__all__ = ["make_app"]
+
+UPLOADS_PATH = "/v1/uploads"
+FORM_BYTES = 64 * 2**10  # what a multipart form adds to its file, at most
+DESCRIPTION = """Visual search in video archives: the moments that show the same thing, by codes of a few bytes.
+
+Every error is a problem document (`application/problem+json`, RFC 9457); its `type` names the kind of error.
+Frame ids are strings, since JavaScript rounds large integers. Times are integers in milliseconds.
+"""
+NOUNS = (search, videos, frames, jobs, failures, collections, uploads, health, page)
+
+
+def make_app(engine: EnginePort, queue: QueuePort, settings: Settings) -> FastAPI:
+    """Return the HTTP app.
+
+    Args:
+        engine: Answers queries; its methods block and run in the thread pool.
+        queue: Takes work; the same holds.
+        settings: Bounds of bodies and uploads, accepted hosts, the data folder for uploads.
+
+    Returns:
+        An ASGI app that shares nothing with other apps of the process. It holds no background work, and the
+        caller opens and closes the engine.
+    """
+    metrics = Metrics()
+    uploads_folder = UploadStore(settings.data / ROOT, settings.max_upload_bytes, settings.uploads_bytes)
+    app = FastAPI(
+        title="Hashreel",
+        version=__version__,
+        description=DESCRIPTION,
+        # The pages that FastAPI offers load scripts from elsewhere.
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.parts = Parts(engine, queue, settings, metrics, uploads_folder)
+    for noun in NOUNS:
+        app.include_router(noun.router)
+    app.mount("/static", page.static_files(), name="static")
+    add_problem_handlers(app)
+    # The last one added is the outermost.
+    app.add_middleware(BodyLimit, limit_of=_limits(settings))
+    app.add_middleware(Guard, allowed_hosts=settings.allowed_hosts)
+    app.add_middleware(Envelope, metrics=metrics)
+    _document(app)
+    return app
+
+
+def _limits(settings: Settings) -> Callable[[str], int]:
+    def limit_of(path: str) -> int:
+        return settings.max_upload_bytes + FORM_BYTES if path == UPLOADS_PATH else settings.max_body_bytes
+
+    return limit_of
+
+
+def _document(app: FastAPI) -> None:
+    """Add the problem documents, which no route returns as its model, to OpenAPI."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+            known = schema.setdefault("components", {}).setdefault("schemas", {})
+            for model in (Problem, NotReady, Health):
+                document = model.model_json_schema(ref_template="#/components/schemas/{model}")
+                document.pop("$defs", None)
+                known.setdefault(model.__name__, document)
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]

@@ -1,0 +1,78 @@
+"""Search options written as form fields or query parameters, where everything is text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from hashreel.errors import BadInputError
+from hashreel.schemas import SearchOptions
+
+__all__ = ["FORM_FIELDS", "options_from_form", "split_tag"]
+
+LISTS = {"video": "videos", "videos": "videos"}
+NUMBERS = {"box": 4, "between": 2}
+
+
+def options_from_form(fields: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """Return the options as a document that the schema checks.
+
+    Args:
+        fields: Names and values; ``tag`` (as key=value) and ``video`` may come more than once, ``box`` and
+            ``between`` are numbers with commas. An empty value counts as not given, as in a form left blank.
+
+    Raises:
+        BadInputError: if an option comes twice or is not of its form.
+
+    Example:
+        >>> options_from_form([("top", "5"), ("tag", "case=17"), ("box", "0,0,0.5,1")])
+        {'top': '5', 'tags': {'case': '17'}, 'box': [0.0, 0.0, 0.5, 1.0]}
+    """
+    options: dict[str, Any] = {}
+    for name, value in fields:
+        if value == "":
+            continue
+        if name == "tag":
+            key, value = split_tag(value)
+            options.setdefault("tags", {})[key] = value
+        elif name in LISTS:
+            options.setdefault(LISTS[name], []).extend(value.split(","))
+        elif name in options:
+            raise BadInputError(f"{name} is given more than once")
+        else:
+            options[name] = _numbers(name, value) if name in NUMBERS else value
+    return options
+
+
+def split_tag(text: str) -> tuple[str, str]:
+    """Return the key and the value of ``key=value``; BadInputError without the sign."""
+    key, sign, value = text.partition("=")
+    if not (key and sign):
+        raise BadInputError(f"tag is {text[:100]!r}; write it as key=value")
+    return key, value
+
+
+def _numbers(name: str, text: str) -> list[float]:
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != NUMBERS[name]:
+        raise BadInputError(f"{name} is {text[:100]!r}; write {NUMBERS[name]} numbers with commas between them")
+    return numbers
+
+
+def _form_fields() -> dict[str, Any]:
+    """Return the schema of the form for OpenAPI, from the one of the JSON request."""
+    options: dict[str, Any] = SearchOptions.model_json_schema()["properties"]
+    for name in ("tags", "videos", "between"):
+        del options[name]
+    options["tag"] = {"type": "array", "items": {"type": "string"}, "description": "key=value; may come repeatedly."}
+    options["video"] = {"type": "array", "items": {"type": "integer"}, "description": "May come repeatedly."}
+    options["between"] = {"type": "string", "description": "start,end in milliseconds."}
+    options["box"] = {"type": "string", "description": "x,y,width,height in [0, 1]: the part to search for."}
+    options["image"] = {"type": "string", "format": "binary", "description": "A picture file."}
+    return {"type": "object", "required": ["image"], "properties": options, "additionalProperties": False}
+
+
+FORM_FIELDS = _form_fields()

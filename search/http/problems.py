@@ -1,0 +1,108 @@
+"""Errors as RFC 9457 problem documents: one shape for every status that is not a success."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import Scope
+
+from hashreel.errors import HashreelError
+from hashreel.schemas import Problem
+
+__all__ = ["PROBLEM_JSON", "ProblemResponse", "add_problem_handlers", "problem_of", "problems", "request_id_of"]
+
+PROBLEM_JSON = "application/problem+json"
+DETAILS = {
+    404: "there is nothing at this address; GET /openapi.json lists what there is",
+    405: "this address does not know the method; the Allow header lists those it knows",
+}
+
+
+class ProblemResponse(Response):
+    """A problem document with its status."""
+
+    media_type = PROBLEM_JSON
+
+    def __init__(self, problem: Problem, headers: Mapping[str, str] | None = None) -> None:
+        # Problems are about the moment: a cache must not keep one.
+        content = problem.model_dump_json(exclude_defaults=True)
+        super().__init__(content, problem.status, {"Cache-Control": "no-store", **(headers or {})})
+
+
+def request_id_of(scope: Scope) -> str:
+    """Return the id that the envelope gave to the request ("" outside of it)."""
+    return str(scope.get("state", {}).get("request_id", ""))
+
+
+def problem_of(error: HashreelError, request_id: str = "") -> Problem:
+    """Return the problem document of one of our errors; the client turns it back into the same class."""
+    kind = type(error)
+    words = re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__.removesuffix("Error")).lower()
+    title = (kind.__doc__ or kind.__name__).strip().splitlines()[0].rstrip(".")
+    return Problem(
+        type=f"urn:hashreel:{words}", title=title, status=error.status, detail=str(error), request_id=request_id
+    )
+
+
+def http_problem(status: int, detail: str, request_id: str = "", errors: Sequence[dict[str, Any]] = ()) -> Problem:
+    """Return a problem whose status says all about its kind."""
+    return Problem(
+        title=HTTPStatus(status).phrase, status=status, detail=detail, errors=list(errors), request_id=request_id
+    )
+
+
+def field_errors(error: RequestValidationError) -> list[dict[str, Any]]:
+    """Return where and why a document was refused, without the values: a picture would be echoed otherwise."""
+    return [
+        {"at": ".".join(str(part) for part in item["loc"]), "message": item["msg"], "type": item["type"]}
+        for item in error.errors()
+    ]
+
+
+def validation_problem(error: RequestValidationError, request_id: str = "") -> Problem:
+    """Return the problem of a request that does not fit the schema."""
+    errors = field_errors(error)
+    shown = "; ".join(f"{item['at'] or 'body'}: {item['message']}" for item in errors[:5])
+    more = f"; and {len(errors) - 5} more" if len(errors) > 5 else ""
+    problem = http_problem(422, shown + more, request_id, errors)
+    return problem.model_copy(update={"type": "urn:hashreel:bad-input", "title": "The request does not fit the schema"})
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """Make the app answer every error with a problem document."""
+
+    async def on_ours(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HashreelError)
+        return ProblemResponse(problem_of(error, request_id_of(request.scope)))
+
+    async def on_validation(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return ProblemResponse(validation_problem(error, request_id_of(request.scope)))
+
+    async def on_http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        default = error.detail == HTTPStatus(error.status_code).phrase
+        detail = DETAILS.get(error.status_code, error.detail) if default else error.detail
+        return ProblemResponse(
+            http_problem(error.status_code, detail, request_id_of(request.scope)), headers=error.headers
+        )
+
+    app.add_exception_handler(HashreelError, on_ours)
+    app.add_exception_handler(RequestValidationError, on_validation)
+    app.add_exception_handler(HTTPException, on_http)
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return OpenAPI responses for problem documents of the given statuses (500 and 421 may come always)."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": {PROBLEM_JSON: {"schema": schema}}}
+        for status in sorted({*statuses, 421, 500})
+    }

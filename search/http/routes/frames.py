@@ -1,0 +1,37 @@
+"""/v1/frames: pictures of indexed frames."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from search.http.byte_ranges import matches
+from search.http.parts import FrameNumber, PartsDep
+from search.http.problems import problems
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/v1/frames", tags=["frames"])
+
+# A frame's number is never used again, so a copy stays right for as long as it is kept.
+CACHE_CONTROL = "private, max-age=604800, immutable"
+RESPONSES = problems(403, 404, 422, 503) | {
+    200: {"description": "The frame", "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}},
+    304: {"description": "The copy of the ETag in If-None-Match is right"},
+}
+
+
+@router.get("/{frame_id}/thumbnail", response_class=Response, responses=RESPONSES, summary="A frame as JPEG")
+def thumbnail(
+    frame_id: FrameNumber,
+    request: Request,
+    parts: PartsDep,
+    width: Annotated[int, Query(ge=16, le=1920, description="Width in pixels; the height follows.")] = 320,
+) -> Response:
+    """Return a picture of the frame, cut from its source."""
+    headers = {"ETag": f'"{frame_id}-{width}"', "Cache-Control": CACHE_CONTROL}
+    if matches(request.headers.get("if-none-match", ""), headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    return Response(parts.engine.thumbnail(frame_id, width), media_type="image/jpeg", headers=headers)

@@ -1,0 +1,70 @@
+"""/v1/jobs: requests to index sources, and how far they are."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import StreamingResponse
+
+from hashreel.schemas import EnqueueRequest, JobModel, Jobs
+from search.http.job_events import job_events
+from search.http.parts import JobId, PartsDep
+from search.http.problems import problems
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+KeepPartial = Annotated[bool, Query(description="Keep what unfinished videos have committed already.")]
+
+
+@router.post(
+    "", status_code=202, responses=problems(400, 403, 404, 409, 413, 422, 503), summary="Enqueue sources to index"
+)
+def enqueue(request: EnqueueRequest, parts: PartsDep) -> JobModel:
+    """Register files, folders and globs of the server's source roots and start their work."""
+    job = parts.queue.enqueue(request)
+    parts.metrics.enqueued.inc()
+    return job
+
+
+@router.get("", responses=problems(422, 503), summary="List jobs, newest first")
+def list_jobs(parts: PartsDep, limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> Jobs:
+    """Return the newest jobs."""
+    return Jobs(jobs=parts.queue.jobs(limit))
+
+
+@router.get("/{job_id}", responses=problems(404, 422, 503), summary="One job")
+def show_job(job_id: JobId, parts: PartsDep) -> JobModel:
+    """Return one job with the counts of its sources."""
+    return parts.queue.job(job_id)
+
+
+@router.post("/{job_id}/cancel", responses=problems(403, 404, 409, 413, 422, 503), summary="Cancel a job")
+def cancel(job_id: JobId, parts: PartsDep, keep_partial: KeepPartial = False) -> JobModel:
+    """Stop what is not finished."""
+    return parts.queue.cancel(job_id, keep_partial=keep_partial)
+
+
+@router.post("/{job_id}/retry", responses=problems(403, 404, 409, 413, 422, 503), summary="Try failed sources again")
+def retry(job_id: JobId, parts: PartsDep) -> JobModel:
+    """Queue the job's failed sources once more."""
+    return parts.queue.retry(job_id)
+
+
+EVENTS = problems(404, 422, 503) | {
+    200: {
+        "description": "Events `job` (data: the job as JSON) until it has ended; `problem` if it cannot be followed",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+}
+
+
+@router.get("/{job_id}/events", response_class=StreamingResponse, responses=EVENTS, summary="Follow a job live")
+async def events(job_id: JobId, parts: PartsDep) -> StreamingResponse:
+    """Send the job as server-sent events, one for each change, and end with it."""
+    first = await run_in_threadpool(parts.queue.job, job_id)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(job_events(parts.queue, first), media_type="text/event-stream", headers=headers)
