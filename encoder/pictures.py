@@ -9,11 +9,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as PIL
+from PIL import Image as PilImage
 from PIL import ImageOps, UnidentifiedImageError
 
 from encoder.scaling import Image, check_image, scale_short_side
@@ -37,11 +37,11 @@ MAX_PIXELS = 80_000_000
 # Only formats with decoders of their own: others (EPS, PDF, WMF, ...) start programs or draw vector graphics.
 FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TGA", "TIFF", "WEBP")
 
-PictureSource = bytes | str | os.PathLike[str] | NDArray[Any] | PIL.Image
+PictureSource = bytes | str | os.PathLike[str] | NDArray[Any] | PilImage.Image
 
 # What Pillow's decoders raise on damaged data, beside OSError.
 DAMAGE = (OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, EOFError, OverflowError)
-BOMB = (PIL.DecompressionBombError, PIL.DecompressionBombWarning)
+BOMB = (PilImage.DecompressionBombError, PilImage.DecompressionBombWarning)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,7 +83,7 @@ def load_picture(source: PictureSource, *, max_pixels: int = MAX_PIXELS) -> Imag
     """
     if isinstance(source, np.ndarray):
         return _from_array(source, max_pixels)
-    if isinstance(source, PIL.Image):
+    if isinstance(source, PilImage.Image):
         return _to_rgb(source, "picture", max_pixels)
     if isinstance(source, bytes | bytearray | memoryview):
         return _from_file(io.BytesIO(source), "picture", max_pixels)
@@ -126,7 +126,7 @@ def encode_jpeg(image: Image, quality: int = 85) -> bytes:
     if max(check_image(image).shape) > 65_535:
         raise BadInputError(f"image has shape {image.shape}; JPEG allows 65535 pixels a side")
     buffer = io.BytesIO()
-    PIL.fromarray(np.ascontiguousarray(image)).save(buffer, "JPEG", quality=quality)
+    PilImage.fromarray(np.ascontiguousarray(image)).save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()
 
 
@@ -190,12 +190,12 @@ def _from_path(path: Path, max_pixels: int) -> Image:
         raise DecodeError(f"{path.name}: the file cannot be read: {exc.strerror or exc}") from exc
 
 
-def _from_file(file: io.BufferedIOBase, name: str, max_pixels: int) -> Image:
+def _from_file(file: IO[bytes], name: str, max_pixels: int) -> Image:
     if not file.read(1):
         raise DecodeError(f"{name}: the file is empty")
     file.seek(0)
     try:
-        with PIL.open(file, formats=FORMATS) as picture:
+        with PilImage.open(file, formats=FORMATS) as picture:
             return _to_rgb(picture, name, max_pixels)
     except UnidentifiedImageError as exc:
         raise DecodeError(f"{name}: not a picture of a known format ({', '.join(FORMATS)})") from exc
@@ -207,7 +207,7 @@ def _from_file(file: io.BufferedIOBase, name: str, max_pixels: int) -> Image:
         raise DecodeError(f"{name}: the picture is damaged ({exc})") from exc
 
 
-def _to_rgb(picture: PIL.Image, name: str, max_pixels: int) -> Image:
+def _to_rgb(picture: PilImage.Image, name: str, max_pixels: int) -> Image:
     _check_size(picture.width, picture.height, name, max_pixels)
     picture.load()
     picture = _upright(picture)
@@ -216,12 +216,12 @@ def _to_rgb(picture: PIL.Image, name: str, max_pixels: int) -> Image:
     if picture.mode == "F":
         raise DecodeError(f"{name}: pictures of floating point values are not accepted; convert it to 8 bits")
     if picture.has_transparency_data:
-        white = PIL.new("RGBA", picture.size, "white")
-        picture = PIL.alpha_composite(white, picture.convert("RGBA"))
+        white = PilImage.new("RGBA", picture.size, "white")
+        picture = PilImage.alpha_composite(white, picture.convert("RGBA"))
     return np.array(picture.convert("RGB"))
 
 
-def _upright(picture: PIL.Image) -> PIL.Image:
+def _upright(picture: PilImage.Image) -> PilImage.Image:
     try:
         return ImageOps.exif_transpose(picture)
     except DAMAGE:
@@ -229,8 +229,9 @@ def _upright(picture: PIL.Image) -> PIL.Image:
         return picture
 
 
-def _sixteen_bits(picture: PIL.Image) -> NDArray[np.uint16]:
-    return np.clip(np.asarray(picture), 0, 65_535).astype(np.uint16)
+def _sixteen_bits(picture: PilImage.Image) -> NDArray[np.uint16]:
+    values: NDArray[np.uint16] = np.clip(np.asarray(picture), 0, 65_535).astype(np.uint16)
+    return values
 
 
 def _from_array(array: NDArray[Any], max_pixels: int) -> Image:
@@ -246,7 +247,7 @@ def _from_array(array: NDArray[Any], max_pixels: int) -> Image:
     if channels == 1:
         return np.repeat(array.reshape(*array.shape[:2], 1), 3, axis=2)
     if channels == 4:
-        return _to_rgb(PIL.fromarray(np.ascontiguousarray(array)), "picture array", max_pixels)
+        return _to_rgb(PilImage.fromarray(np.ascontiguousarray(array)), "picture array", max_pixels)
     return np.ascontiguousarray(check_image(array))
 
 
