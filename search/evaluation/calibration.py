@@ -13,6 +13,9 @@ __all__ = ["DEFAULT_TARGET_PRECISION", "CalibratedRadius", "calibrate_radius"]
 
 DEFAULT_TARGET_PRECISION = 0.9
 
+MIN_HITS = 20
+"""Hits of all queries together that a radius must rest on; fewer would let one lucky hit set it."""
+
 
 @dataclass(frozen=True)
 class CalibratedRadius:
@@ -22,7 +25,8 @@ class CalibratedRadius:
 
     Attributes:
         target: the precision asked for, in (0, 1].
-        radius: the largest distance at which the precision is reached, or None where none reaches it.
+        radius: the largest distance at which the precision is reached, or None where none reaches it with
+            enough hits.
         precision: the precision at that radius, or None.
         held_out_precision: the radius chosen on one half of the queries and tried on the other, both ways,
             pooled; None with fewer than two queries or where a half finds no radius. The honest figure: the
@@ -47,7 +51,7 @@ def calibrate_radius(
     total_relevant: IntArray,
     target: float = DEFAULT_TARGET_PRECISION,
 ) -> CalibratedRadius:
-    """Return the largest radius at which the pooled precision of the queries reaches the target.
+    """Return the largest radius at which the pooled precision reaches the target, on ``MIN_HITS`` hits or more.
 
     Args:
         items: integers [p, t], items at distance 0 ... t - 1 of each query.
@@ -80,7 +84,7 @@ def calibrate_radius(
 def _largest_radius(returned: IntArray, found: IntArray, target: float) -> int | None:
     shown: FloatArray = returned.sum(axis=0)
     # A radius that returns nothing new says nothing new: report the smallest one with the same hits.
-    is_good = (shown > 0) & (found.sum(axis=0) >= target * shown) & (np.diff(shown, prepend=0) > 0)
+    is_good = (shown >= MIN_HITS) & (found.sum(axis=0) >= target * shown) & (np.diff(shown, prepend=0) > 0)
     return int(np.flatnonzero(is_good)[-1]) if is_good.any() else None
 
 
