@@ -6,6 +6,7 @@ are JSON there. The supervisor hands settings to its children the same way, so o
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -85,6 +86,9 @@ class Settings(BaseSettings):
     allowed_hosts: Annotated[
         list[str], Field(description="Host headers that are accepted beside loopback names (JSON list).")
     ] = []
+    allow_open: Annotated[
+        bool, Field(description="Serve without keys on an address that is not loopback (behind an own proxy).")
+    ] = False
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="Least level logged.")] = (
         "info"
     )
@@ -96,14 +100,9 @@ class Settings(BaseSettings):
         return self
 
     def environment(self) -> dict[str, str]:
-        """Return the settings that differ from their defaults, as environment variables for a child."""
+        """Return the settings that differ from the defaults, as environment variables for a child."""
         changed = self.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
-        defaults_free = self.model_dump(mode="json", exclude_unset=True, exclude_none=True)
-        merged = {**defaults_free, **changed}
-        return {ENV_PREFIX + name.upper(): _as_text(value) for name, value in merged.items()}
-
-
-def _as_text(value: object) -> str:
-    import json
-
-    return value if isinstance(value, str) else json.dumps(value)
+        return {
+            ENV_PREFIX + name.upper(): value if isinstance(value, str) else json.dumps(value)
+            for name, value in changed.items()
+        }

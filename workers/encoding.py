@@ -104,7 +104,7 @@ class UnitRunner:
 
     def _guarded(self, unit: Unit) -> None:
         try:
-            following = self._plan(unit.video) if unit.chunk is None else self._encode(unit.video, unit.chunk)
+            following = self._do(unit)
         except CancelledUnitError:
             following = None
         except DecodeError as exc:
@@ -121,6 +121,13 @@ class UnitRunner:
         if following is not None:
             # The first chunk follows at once in the same process: a short video costs one message.
             self.run(following)
+
+    def _do(self, unit: Unit) -> Unit | None:
+        """Do a unit; return the one that follows from it, if there is one."""
+        if unit.chunk is None:
+            return self._plan(unit.video)
+        self._encode(unit.video, unit.chunk)
+        return None
 
     def _try_later(self, unit: Unit, reason: str) -> None:
         tries = _insist(lambda: self._units.tries(unit))

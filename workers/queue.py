@@ -244,7 +244,7 @@ class JobQueue:
     ) -> Failures:
         """Return recorded failures, newest first: failed sources, and what damaged ones lost."""
         if video is not None:
-            rows = [failure for failure in _failures(self._store.video(video), 0.0)]
+            rows = _failures(self._store.video(video), 0.0)
         elif job is not None:
             records = self._store.find_videos(self.job(job).videos)
             rows = [failure for record in records if record is not None for failure in _failures(record, 0.0)]

@@ -1,0 +1,76 @@
+"""``hashreel enqueue``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hashreel.cli.options import (
+    client_options,
+    connect,
+    json_option,
+    parse_duration_s,
+    parse_tags,
+    print_json,
+)
+from hashreel.cli.reports import report_job
+
+
+@click.command(epilog="Example: hashreel enqueue archive/*.mp4 --every 1s --tag case=17 --wait")
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE ...")
+@click.option("--every", metavar="TIME", help="One key-frame a step, such as 1s or 500ms.  [default: 1s]")
+@click.option("--keyframes", type=click.Choice(["codec"]), help="The codec's own key-frames: by far the fastest.")
+@click.option("--scenes", is_flag=True, help="One key-frame a shot.")
+@click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="Tag of all these videos; repeatable.")
+@click.option("--collection", help="Collection to index into.")
+@click.option("--again", is_flag=True, help="Encode sources that are indexed already once more.")
+@click.option("--wait", is_flag=True, help="Wait for the end; exit code 1 if a source failed.")
+@client_options
+@json_option
+def cli(
+    sources: tuple[str, ...],
+    every: str | None,
+    keyframes: str | None,
+    scenes: bool,
+    tags: tuple[str, ...],
+    collection: str | None,
+    again: bool,
+    wait: bool,
+    url: str | None,
+    data: Path | None,
+    api_key: str | None,
+    as_json: bool,
+) -> None:
+    """Index videos, folders of videos, folders of key-frames, or globs.
+
+    Paths are the service's: inside its source roots, or, for an embedded stack, any path of this machine.
+    Every source ends as indexed or in `hashreel failures` with its reason.
+    """
+    if sum((every is not None, keyframes is not None, scenes)) > 1:
+        raise click.UsageError("--every, --keyframes and --scenes exclude each other")
+    policy: dict[str, Any] = {}
+    if every is not None:
+        policy["every_s"] = parse_duration_s(every)
+    if keyframes is not None:
+        policy["keyframes"] = keyframes
+    if scenes:
+        policy["scenes"] = True
+    # A path that exists here is meant as this machine sees it; others are left to the service.
+    paths = [os.path.abspath(source) if os.path.exists(source) else source for source in sources]
+    with connect(url, data, api_key) as client:
+        job = client.enqueue(paths, tags=parse_tags(tags), collection=collection, again=again, **policy)
+        if not wait:
+            status = job.status()
+            print_json(status) if as_json else click.echo(f"job {job.id}: {status.counts.total} sources")
+            return
+        status = job.wait(progress=sys.stderr.isatty() and not as_json)
+        if as_json:
+            print_json(status)
+        else:
+            report_job(client, status)
+    if status.counts.failed:
+        sys.exit(1)

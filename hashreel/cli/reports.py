@@ -1,0 +1,79 @@
+"""How jobs and failures read on the command line."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import click
+
+from hashreel.cli.options import print_table
+from hashreel.schemas import Failure, JobModel
+
+if TYPE_CHECKING:
+    from hashreel.client import Client
+
+__all__ = ["clock", "failure_table", "job_table", "report_job", "when"]
+
+
+def clock(time_ms: int) -> str:
+    """Return a time in a video as ``h:mm:ss.t``."""
+    seconds, rest = divmod(time_ms, 1000)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}.{rest // 100}"
+
+
+def when(timestamp: float) -> str:
+    """Return a point in time as local date and time."""
+    if not timestamp:
+        return ""
+    return datetime.datetime.fromtimestamp(timestamp).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def job_table(jobs: Iterable[JobModel]) -> None:
+    """Print jobs, one a row."""
+    columns = ("job", "state", "sources", "indexed", "failed", "cancelled", "skipped", "chunks", "frames", "created")
+    rows = [
+        (
+            job.id,
+            job.state,
+            job.counts.total,
+            job.counts.indexed,
+            job.counts.failed,
+            job.counts.cancelled,
+            job.counts.skipped,
+            f"{job.chunks_done}/{job.chunks}",
+            job.frames,
+            when(job.created_at),
+        )
+        for job in jobs
+    ]
+    print_table(columns, rows, right=range(2, 9))
+
+
+def failure_table(failures: Iterable[Failure]) -> None:
+    """Print failures, one a row."""
+    rows = [
+        (
+            failure.source,
+            "in part" if failure.partial else "failed",
+            failure.stage,
+            failure.reason,
+            "yes" if failure.retryable else "no",
+        )
+        for failure in failures
+    ]
+    print_table(("source", "outcome", "stage", "reason", "retry"), rows)
+
+
+def report_job(client: Client, job: JobModel) -> None:
+    """Print how a job ended: the counts, and every failure of it."""
+    counts = job.counts
+    parts = [f"{counts.indexed} indexed"]
+    parts += [f"{number} {name}" for name in ("failed", "cancelled", "skipped") if (number := getattr(counts, name))]
+    click.echo(f"job {job.id} {job.state}: {counts.total} sources = {' + '.join(parts)}; {job.frames} key-frames")
+    failures = client.failures(job=job.id)
+    if failures:
+        failure_table(failures)

@@ -1,0 +1,104 @@
+"""``hashreel search``."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hashreel.cli.options import (
+    client_options,
+    connect,
+    json_option,
+    parse_duration_s,
+    parse_tags,
+    print_json,
+    print_table,
+)
+from hashreel.cli.reports import clock
+
+if TYPE_CHECKING:
+    from hashreel.client import Hits
+
+CSV_COLUMNS = ("rank", "distance", "video", "source", "time_ms", "frame_id", "code")
+
+
+@click.command(epilog="Example: hashreel search query.jpg --top 5 --tag case=17")
+@click.argument("query")
+@click.option("--top", type=click.IntRange(0), default=10, show_default=True, help="Number of hits.")
+@click.option("--radius", type=click.IntRange(0, 256), help="Largest Hamming distance, inclusive.")
+@click.option("--box", metavar="X,Y,W,H", help="Search for this part of the picture; fractions of its size.")
+@click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="Only videos with this tag; repeatable.")
+@click.option("--video", "videos", type=int, multiple=True, metavar="ID", help="Only this video; repeatable.")
+@click.option("--between", nargs=2, metavar="A B", help="Only frames from time A up to time B, such as 0s 1:30.")
+@click.option("--group", type=click.Choice(["video"]), help="The best frame of each video.")
+@click.option("--collection", help="Collection to search.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print the hits as CSV.")
+@client_options
+@json_option
+def cli(
+    query: str,
+    top: int,
+    radius: int | None,
+    box: str | None,
+    tags: tuple[str, ...],
+    videos: tuple[int, ...],
+    between: tuple[str, str] | None,
+    group: str | None,
+    collection: str | None,
+    as_csv: bool,
+    url: str | None,
+    data: Path | None,
+    api_key: str | None,
+    as_json: bool,
+) -> None:
+    """Find the moments that look like QUERY: a picture file, frame:ID, or code:HEX."""
+    with connect(url, data, api_key) as client:
+        hits = client.search(
+            query,
+            top=top,
+            radius=radius,
+            box=_box(box),
+            tags=parse_tags(tags) or None,
+            videos=list(videos) or None,
+            between=(parse_duration_s(between[0]), parse_duration_s(between[1])) if between else None,
+            group_by=group,
+            collection=collection,
+        )
+    if as_json:
+        print_json(hits.answer)
+    elif as_csv:
+        _print_csv(hits)
+    else:
+        rows = [(n, h.distance, clock(h.time_ms), h.source, h.frame_id) for n, h in enumerate(hits, start=1)]
+        print_table(("rank", "distance", "time", "source", "frame"), rows, right=(0, 1, 2))
+        _remark(hits)
+
+
+def _box(text: str | None) -> tuple[float, float, float, float] | None:
+    if text is None:
+        return None
+    try:
+        x, y, width, height = (float(part) for part in text.split(","))
+    except ValueError as exc:
+        raise click.BadParameter(f"{text!r} is not a box; expected four numbers, such as 0.1,0.2,0.5,0.5") from exc
+    return x, y, width, height
+
+
+def _print_csv(hits: Hits) -> None:
+    writer = csv.writer(sys.stdout)
+    writer.writerow(CSV_COLUMNS)
+    for rank, hit in enumerate(hits, start=1):
+        writer.writerow((rank, hit.distance, hit.video, hit.source, hit.time_ms, hit.frame_id, hit.code))
+
+
+def _remark(hits: Hits) -> None:
+    answer = hits.answer
+    click.echo(f"{len(hits)} of {answer.gallery} frames, {answer.search_ms:.2f} ms", err=True)
+    if answer.behind:
+        click.echo("the index is behind: the newest videos may be missing", err=True)
+    if answer.stale:
+        click.echo("Redis does not answer: this is the last known state", err=True)

@@ -1,0 +1,61 @@
+"""``hashreel serve``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hashreel.cli.options import engine_settings, service_options
+from hashreel.errors import ForbiddenError, UnavailableError
+
+
+@click.command(epilog="Example: hashreel serve --redis-url redis://10.0.0.5:6379/0 --data /var/lib/hashreel")
+@service_options
+@click.option("--host", envvar="HASHREEL_HOST", show_envvar=True, help="Address to bind to.  [default: 127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65535), envvar="HASHREEL_PORT", show_envvar=True, help="[default: 8000]")
+def cli(redis_url: str | None, data: Path | None, model: str | None, host: str | None, port: int | None) -> None:
+    """Run the search service: HTTP API and page over the data of one Redis."""
+    settings = engine_settings(redis_url=redis_url, data=data, model=model, host=host, port=port)
+    if settings.redis_url is None:
+        raise UnavailableError("no Redis is named; set --redis-url or HASHREEL_REDIS_URL, or run `hashreel up`")
+    if settings.host not in {"127.0.0.1", "::1", "localhost"} and not settings.allow_open:
+        raise ForbiddenError(
+            f"without API keys the service binds to loopback only, not to {settings.host}; put a proxy that "
+            "authenticates before it, or set HASHREEL_ALLOW_OPEN=true if the network is trusted"
+        )
+
+    import uvicorn
+
+    from encoder.model import load_model
+    from hashreel.cli.logs import set_up_logging
+    from indexer.store import Store, connect
+    from search.engine import SearchEngine
+    from search.http.app import make_app
+    from workers.app import make_app as make_celery
+    from workers.queue import JobQueue, Sender
+    from workers.units import Units
+
+    set_up_logging(settings.log_level)
+    store = Store(connect(settings.redis_url))
+    store.check_server()
+    if not store.has_append_only_file():
+        click.echo("WARNING: Redis writes no append-only file; a crash of Redis loses data", err=True)
+    device = None if settings.device == "auto" else settings.device
+    engine = SearchEngine(
+        store, settings, lambda name: load_model(name, device=device, threads=settings.threads or None)
+    )
+    engine.open()
+    queue = JobQueue(store, Units(store.redis, store.keys), Sender(make_celery(settings)), settings)
+    try:
+        uvicorn.run(
+            make_app(engine, queue, settings),
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=3,
+        )
+    finally:
+        engine.close()

@@ -1,0 +1,44 @@
+"""``hashreel worker``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hashreel.cli.options import engine_settings, service_options
+
+
+@click.command(epilog="Example: hashreel worker --redis-url redis://10.0.0.5:6379/0 --gpus all")
+@service_options
+@click.option("--gpus", default="auto", show_default=True, help="auto, all, none, or numbers such as 0,1.")
+@click.option("--processes", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes on the CPU.")
+@click.option("--drain", type=click.FloatRange(0), default=60.0, show_default=True, help="Seconds to finish on TERM.")
+@click.option("--single", is_flag=True, hidden=True, help="Be one worker process; the supervisor starts these.")
+def cli(
+    redis_url: str | None,
+    data: Path | None,
+    model: str | None,
+    gpus: str,
+    processes: int,
+    drain: float,
+    single: bool,
+) -> None:
+    """Run workers that turn videos into codes: one process a GPU, or on the CPU.
+
+    On SIGTERM each worker finishes its chunk. One that is killed loses nothing: its chunk is done again.
+    """
+    settings = engine_settings(redis_url=redis_url, data=data, model=model)
+
+    from hashreel.cli.logs import set_up_logging
+
+    set_up_logging(settings.log_level)
+    if single:
+        from workers.process import run_worker
+
+        run_worker(settings)
+        return
+
+    from workers.supervisor import Supervisor, parse_gpus, visible_gpus
+
+    Supervisor(settings, parse_gpus(gpus, visible_gpus()), processes=processes, drain_s=drain).run()

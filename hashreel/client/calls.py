@@ -1,0 +1,257 @@
+"""What each method sends and how its answer is read: plain values, no I/O."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, Literal, TypedDict, TypeVar
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from hashreel.client.queries import QueryLike, query_of
+from hashreel.errors import BadInputError
+from hashreel.schemas import (
+    Answer,
+    Batch,
+    BatchRequest,
+    Box,
+    Collections,
+    EnqueueRequest,
+    Failures,
+    Health,
+    JobModel,
+    Jobs,
+    NotReady,
+    Policy,
+    SearchRequest,
+    TagsRequest,
+    Upload,
+    VideoModel,
+    Videos,
+)
+
+__all__ = ["Call", "EnqueueOptions", "SearchKeywords", "Sources", "VideoFilter"]
+
+T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
+Sources = str | os.PathLike[str] | Upload | Iterable[str | os.PathLike[str] | Upload]
+
+PAGE = 200
+UPLOAD_S = 600.0  # the service puts the file on disk, and may compare it with another, before it answers
+
+
+class SearchKeywords(TypedDict, total=False):
+    """How to search; see ``Client.search``."""
+
+    radius: int | None
+    box: Box | None
+    tags: Mapping[str, str] | None
+    videos: Iterable[int] | None
+    between: tuple[float, float] | None
+    group_by: Literal["video"] | None
+    collection: str | None
+    exclude_video: int | None
+    min_position: str | None
+    consistency: Literal["latest", "eventual"]
+
+
+class EnqueueOptions(TypedDict, total=False):
+    """How to index; see ``Client.enqueue``."""
+
+    every_s: float | None
+    keyframes: Literal["codec"] | None
+    scenes: bool
+    tags: Mapping[str, str] | None
+    collection: str | None
+    again: bool
+
+
+class VideoFilter(TypedDict, total=False):
+    """Which videos to list; see ``Client.videos``."""
+
+    state: str | None
+    tags: Mapping[str, str] | None
+    collection: str | None
+
+
+@dataclass(frozen=True)
+class Call(Generic[T]):
+    """One request and the reader of its answer.
+
+    Attributes:
+        parse: Turns a response of an accepted status into the result.
+        repeatable: Whether sending it twice does no harm, so that a failed try may be repeated.
+        timeout_s: Longest wait for the answer, where the client's own would be too short.
+        accepted: Statuses beside the successes that ``parse`` understands.
+    """
+
+    method: str
+    path: str
+    parse: Callable[[httpx.Response], T]
+    params: list[tuple[str, str | int]] = field(default_factory=list)
+    json: bytes | None = None
+    repeatable: bool = False
+    timeout_s: float | None = None
+    accepted: frozenset[int] = frozenset()
+
+
+def reader(model: type[M]) -> Callable[[httpx.Response], M]:
+    """Return a function that reads a response as the model."""
+    return lambda response: model.model_validate_json(response.content)
+
+
+def request_body(model: type[BaseModel], **fields: Any) -> bytes:
+    """Return the document of a request; BadInputError where the schema forbids a value."""
+    try:
+        return model.model_validate(fields).model_dump_json(exclude_none=True).encode()
+    except ValidationError as exc:
+        reasons = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in exc.errors(include_url=False)
+        )
+        raise BadInputError(f"the request is refused: {reasons}") from exc
+
+
+def search_fields(query: QueryLike, top: int, options: SearchKeywords) -> dict[str, Any]:
+    """Return the fields of a search request; ``between`` turns from seconds into milliseconds."""
+    fields: dict[str, Any] = dict(options)
+    fields["query"] = query_of(query, fields.pop("box", None))
+    fields["top"] = top
+    if fields.get("between") is not None:
+        fields["between"] = tuple(round(seconds * 1000) for seconds in fields["between"])
+    if fields.get("videos") is not None:
+        fields["videos"] = list(fields["videos"])
+    return fields
+
+
+def search(query: QueryLike, top: int, options: SearchKeywords) -> Call[Answer]:
+    """Return the call of a search."""
+    body = request_body(SearchRequest, **search_fields(query, top, options))
+    return Call("POST", "/v1/search", reader(Answer), json=body, repeatable=True)
+
+
+def search_many(queries: Iterable[QueryLike], top: int, options: SearchKeywords) -> Call[Batch]:
+    """Return the call of several searches with the same options."""
+    body = request_body(BatchRequest, requests=[search_fields(query, top, options) for query in queries])
+    return Call("POST", "/v1/search/batch", reader(Batch), json=body, repeatable=True)
+
+
+def enqueue(sources: Sources, options: EnqueueOptions) -> Call[JobModel]:
+    """Return the call that enqueues sources."""
+    one = isinstance(sources, str | os.PathLike | Upload)
+    listed: Iterable[Any] = [sources] if one else sources  # type: ignore[assignment]
+    body = request_body(
+        EnqueueRequest,
+        sources=[item.source if isinstance(item, Upload) else os.fspath(item) for item in listed],
+        policy=_policy(options),
+        tags=dict(options.get("tags") or {}),
+        collection=options.get("collection"),
+        again=options.get("again", False),
+    )
+    return Call("POST", "/v1/jobs", reader(JobModel), json=body)
+
+
+def _policy(options: EnqueueOptions) -> Policy | None:
+    every_s, keyframes, scenes = options.get("every_s"), options.get("keyframes"), options.get("scenes", False)
+    if (every_s is not None) + (keyframes is not None) + bool(scenes) > 1:
+        raise BadInputError("give only one of every_s, keyframes and scenes")
+    if keyframes not in (None, "codec"):
+        raise BadInputError(f"keyframes is {keyframes!r}; accepted is 'codec'")
+    if every_s is not None:
+        return Policy(kind="every", seconds=every_s)
+    if keyframes:
+        return Policy(kind="codec")
+    return Policy(kind="scenes") if scenes else None
+
+
+def jobs(limit: int) -> Call[Jobs]:
+    """Return the call that lists jobs."""
+    return Call("GET", "/v1/jobs", reader(Jobs), [("limit", limit)], repeatable=True)
+
+
+def job(job_id: str) -> Call[JobModel]:
+    """Return the call that looks one job up."""
+    return Call("GET", f"/v1/jobs/{_part(job_id)}", reader(JobModel), repeatable=True)
+
+
+def cancel(job_id: str, keep_partial: bool) -> Call[JobModel]:
+    """Return the call that cancels a job."""
+    params: list[tuple[str, str | int]] = [("keep_partial", "true" if keep_partial else "false")]
+    return Call("POST", f"/v1/jobs/{_part(job_id)}/cancel", reader(JobModel), params)
+
+
+def retry(job_id: str) -> Call[JobModel]:
+    """Return the call that queues a job's failed sources again."""
+    return Call("POST", f"/v1/jobs/{_part(job_id)}/retry", reader(JobModel))
+
+
+def videos(before: int | None, options: VideoFilter) -> Call[Videos]:
+    """Return the call for a page of videos."""
+    params: list[tuple[str, str | int]] = [("limit", PAGE)]
+    params += [(name, value) for name in ("state", "collection") if (value := options.get(name))]  # type: ignore[misc]
+    params += [("tag", f"{key}={value}") for key, value in (options.get("tags") or {}).items()]
+    if before is not None:
+        params.append(("before", before))
+    return Call("GET", "/v1/videos", reader(Videos), params, repeatable=True)
+
+
+def video(video_id: int) -> Call[VideoModel]:
+    """Return the call that looks one video up."""
+    return Call("GET", f"/v1/videos/{int(video_id)}", reader(VideoModel), repeatable=True)
+
+
+def set_tags(video_id: int, tags: Mapping[str, str]) -> Call[VideoModel]:
+    """Return the call that sets tags."""
+    body = request_body(TagsRequest, tags=dict(tags))
+    return Call("PATCH", f"/v1/videos/{int(video_id)}/tags", reader(VideoModel), json=body)
+
+
+def delete_video(video_id: int) -> Call[VideoModel]:
+    """Return the call that deletes a video."""
+    return Call("DELETE", f"/v1/videos/{int(video_id)}", reader(VideoModel))
+
+
+def failures(job_id: str | None, video_id: int | None, offset: int) -> Call[Failures]:
+    """Return the call for a page of failures."""
+    params: list[tuple[str, str | int]] = [("limit", PAGE), ("offset", offset)]
+    params += [("job", job_id)] if job_id is not None else []
+    params += [("video", video_id)] if video_id is not None else []
+    return Call("GET", "/v1/failures", reader(Failures), params, repeatable=True)
+
+
+def collections() -> Call[Collections]:
+    """Return the call that lists collections."""
+    return Call("GET", "/v1/collections", reader(Collections), repeatable=True)
+
+
+def thumbnail(frame_id: str | int, width: int) -> Call[bytes]:
+    """Return the call for a frame's picture."""
+    path = f"/v1/frames/{_part(str(frame_id))}/thumbnail"
+    return Call("GET", path, lambda response: response.content, [("width", width)], repeatable=True)
+
+
+def health() -> Call[Health]:
+    """Return the call that asks whether the service is ready; a service that is not still says what it knows."""
+
+    def parse(response: httpx.Response) -> Health:
+        if response.status_code == 503:
+            return NotReady.model_validate_json(response.content).health
+        return Health.model_validate_json(response.content)
+
+    return Call("GET", "/readyz", parse, accepted=frozenset({503}))
+
+
+def upload(path: Path, name: str | None) -> Call[Upload]:
+    """Return the call of an upload, without the body, which the client streams from the file."""
+    if not path.is_file():
+        raise BadInputError(f"there is no file {str(path)!r} to upload")
+    return Call("POST", "/v1/uploads", reader(Upload), [("filename", name or path.name)], timeout_s=UPLOAD_S)
+
+
+def _part(text: str) -> str:
+    """Return text that is safe as one part of a path."""
+    if not text or not all(char.isalnum() or char in "_.:-" for char in text) or not text.strip("."):
+        raise BadInputError(f"{text[:100]!r} is no id")
+    return text

