@@ -20,10 +20,10 @@ BATCH_SIZES = {"cpu": 8, "cuda": 64}
 
 @dataclass(frozen=True)
 class RawOutput:
-    """A network's outputs in numpy: outputs float32 [n, L]; masks float32 [n, C, h, w] or None."""
+    """A network's outputs in numpy: outputs float32 [n, L]; mask_scores float32 [n, M, h, w] or None."""
 
     outputs: NDArray[np.float32]
-    masks: NDArray[np.float32] | None
+    mask_scores: NDArray[np.float32] | None
 
 
 class TorchRuntime:
@@ -62,15 +62,15 @@ class TorchRuntime:
 
     def run(self, pixels: NDArray[np.uint8]) -> RawOutput:
         """Return the outputs for RGB pixels, uint8 [n, s, s, 3], n ≥ 1."""
-        outputs, masks = [], []
+        outputs, scores = [], []
         with torch.inference_mode(), _torch_threads(self.threads):
             for start in range(0, len(pixels), self.batch_size):
                 batch = pixels[start : start + self.batch_size]
                 result = self.network(self.network.trunk.normalise(self._padded(batch)))
                 outputs.append(result.outputs[: len(batch)].cpu().numpy())
-                if result.masks is not None:
-                    masks.append(result.masks[: len(batch)].cpu().numpy())
-        return RawOutput(np.concatenate(outputs), np.concatenate(masks) if masks else None)
+                if result.mask_scores is not None:
+                    scores.append(result.mask_scores[: len(batch)].cpu().numpy())
+        return RawOutput(np.concatenate(outputs), np.concatenate(scores) if scores else None)
 
     def _padded(self, batch: NDArray[np.uint8]) -> torch.Tensor:
         full = np.zeros((self.batch_size, *batch.shape[1:]), dtype=np.uint8)

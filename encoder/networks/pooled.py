@@ -36,9 +36,12 @@ class PooledHashNetwork(HashNetwork):
         self.head = head
         self.normalise = normalise
 
-    def forward(self, x: Tensor) -> NetworkOutput:
-        """Return outputs, float32 [n, L], for normalised pictures [n, 3, s, s]."""
-        features = self.trunk.pooled(x)
-        if self.normalise:
-            features = F.normalize(features, dim=1)
-        return NetworkOutput(torch.sigmoid(2 * self.head(features)))
+    def head_input(self, feature_map: Tensor) -> Tensor:
+        """Return the trunk's pooled features [n, P], of unit length if ``normalise``."""
+        features = self.trunk.pool(feature_map)
+        return F.normalize(features, dim=1) if self.normalise else features
+
+    def from_head_input(self, features: Tensor) -> NetworkOutput:
+        """Return outputs, float32 [n, L], for head inputs [n, P]."""
+        latent = 2 * self.head(features)
+        return NetworkOutput(torch.sigmoid(latent), latent)

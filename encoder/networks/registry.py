@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from encoder.networks.base import HashNetwork
+from encoder.networks.baseline import BaselineHashNetwork, BaselineInput, baseline_width
+from encoder.networks.hash_head import HashHead
 from encoder.networks.pooled import LinearHead, PooledHashNetwork
+from encoder.networks.psp import PspModule
+from encoder.networks.psp_hash import PspHashNetwork, psp_head_width
+from encoder.networks.segmentation import SegmentationHead
 from encoder.trunks.base import Trunk
 from hashreel.errors import BadInputError
 
@@ -20,7 +25,40 @@ def _linear(architecture: Architecture, trunk: Trunk, bits: int) -> HashNetwork:
     return PooledHashNetwork(trunk, bits, head, normalise=bool(architecture["normalise"]))
 
 
-_BUILDERS: dict[str, Callable[[Architecture, Trunk, int], HashNetwork]] = {"linear": _linear}
+def _baseline(architecture: Architecture, trunk: Trunk, bits: int) -> HashNetwork:
+    input_kind = architecture["input"]
+    if input_kind not in get_args(BaselineInput):
+        raise BadInputError(f"head input is {input_kind!r}; accepted: {', '.join(get_args(BaselineInput))}")
+    head = _hash_head(architecture, baseline_width(trunk, input_kind), bits)
+    return BaselineHashNetwork(trunk, head, bits, input_kind)
+
+
+def _psp(architecture: Architecture, trunk: Trunk, bits: int) -> HashNetwork:
+    side, mask_classes = architecture["side"], architecture["mask_classes"]
+    input_kind, with_trunk = architecture["input"], bool(architecture["with_trunk"])
+    psp = PspModule(trunk.channels, side, architecture["fuse_channels"])
+    segmentation = SegmentationHead(psp.fuse_channels, mask_classes)
+    width = psp_head_width(trunk, psp, mask_classes, side, input_kind, with_trunk)
+    head = _hash_head(architecture, width, bits)
+    return PspHashNetwork(trunk, psp, segmentation, head, bits, input_kind, with_trunk=with_trunk)
+
+
+def _hash_head(architecture: Architecture, width: int, bits: int) -> HashHead:
+    return HashHead(
+        width,
+        hidden=architecture["hidden"],
+        bits=bits,
+        classes=architecture["classes"],
+        dropout=architecture["dropout"],
+        centre=architecture["centre"],
+    )
+
+
+_BUILDERS: dict[str, Callable[[Architecture, Trunk, int], HashNetwork]] = {
+    "linear": _linear,
+    "baseline": _baseline,
+    "psp": _psp,
+}
 
 
 def network_kinds() -> list[str]:

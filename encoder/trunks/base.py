@@ -31,7 +31,7 @@ class Trunk(nn.Module, ABC):
         name: the canonical name that :func:`create_trunk` accepts.
         channels: C, channels of the map.
         stride: pixels a map cell; a map of an s × s picture is ceil(s / stride) on each side.
-        pooled_channels: P, width of the pooled features.
+        pooled_channels: P, channels of the final map and width of the pooled features.
         mean, std: three floats each on the 0 to 1 scale; they belong to the weights.
         weights_source: origin of the weights.
     """
@@ -62,9 +62,13 @@ class Trunk(nn.Module, ABC):
     def forward(self, x: Tensor) -> Tensor:
         """Return the feature map, float32 [n, C, h, w], of normalised pictures, float32 [n, 3, s, s]."""
 
+    def final_map(self, feature_map: Tensor) -> Tensor:
+        """Return the last map before the classifier, float32 [n, P, h', w'], of a feature map [n, C, h, w]."""
+        return feature_map
+
     def pool(self, feature_map: Tensor) -> Tensor:
-        """Return pooled features, float32 [n, P], of a feature map [n, C, h, w]: the mean over its cells."""
-        return feature_map.mean(dim=(2, 3))
+        """Return pooled features, float32 [n, P], of a feature map [n, C, h, w]: the mean of the final map."""
+        return self.final_map(feature_map).mean(dim=(2, 3))
 
     def pooled(self, x: Tensor) -> Tensor:
         """Return pooled features, float32 [n, P], of normalised pictures, float32 [n, 3, s, s]."""

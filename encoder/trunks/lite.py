@@ -74,10 +74,10 @@ class LiteTrunk(Trunk):
         feature_map: Tensor = self.blocks(self.stem(x))
         return feature_map
 
-    def pool(self, feature_map: Tensor) -> Tensor:
-        """Return float32 [n, 1280]: the 1 × 1 head convolution with BN and ReLU6, averaged over cells."""
-        head: Tensor = self.head(feature_map)
-        return head.mean(dim=(2, 3))
+    def final_map(self, feature_map: Tensor) -> Tensor:
+        """Return float32 [n, 1280, h, w]: the 1 × 1 head convolution with BN and ReLU6."""
+        final: Tensor = self.head(feature_map)
+        return final
 
 
 def read_package_weights(version: int) -> dict[str, Tensor]:

@@ -6,19 +6,39 @@ from collections.abc import Callable
 
 from encoder.trunks.base import Trunk
 from encoder.trunks.lite import VERSIONS, LiteTrunk
+from encoder.trunks.resnet import DEPTHS, ResNetTrunk
 from encoder.trunks.timm_trunk import TimmTrunk
+from encoder.trunks.vgg import VggTrunk
 from hashreel.errors import BadInputError
 
 __all__ = ["create_trunk", "trunk_names"]
 
 OUTPUT_STRIDES = (8, 16, 32)
 
+# name -> maker(pretrained, output stride or None for the network's own)
+_Maker = Callable[[bool, int | None], Trunk]
 
-def _lite(version: int) -> Callable[[bool, int], Trunk]:
-    return lambda pretrained, stride: LiteTrunk(version, pretrained=pretrained, output_stride=stride)
+
+def _lite(version: int) -> _Maker:
+    return lambda pretrained, stride: LiteTrunk(version, pretrained=pretrained, output_stride=stride or 32)
 
 
-_MAKERS: dict[str, Callable[[bool, int], Trunk]] = {f"efficientnet-lite{v}": _lite(v) for v in VERSIONS}
+def _resnet(depth: int) -> _Maker:
+    return lambda pretrained, stride: ResNetTrunk(depth, pretrained=pretrained, output_stride=stride or 32)
+
+
+def _vgg(configuration: str) -> _Maker:
+    def make(pretrained: bool, stride: int | None) -> Trunk:
+        if stride not in (None, 8):
+            raise BadInputError(f"VGG16's map has stride 8; {stride} is not possible")
+        return VggTrunk(configuration, pretrained=pretrained)
+
+    return make
+
+
+_MAKERS: dict[str, _Maker] = {f"efficientnet-lite{version}": _lite(version) for version in VERSIONS}
+_MAKERS |= {f"resnet{depth}": _resnet(depth) for depth in DEPTHS}
+_MAKERS |= {"vgg16": _vgg("D"), "vgg16c": _vgg("C")}
 
 
 def trunk_names() -> list[str]:
@@ -41,9 +61,9 @@ def create_trunk(name: str, pretrained: bool = True, *, output_stride: int | Non
     """
     if output_stride is not None and output_stride not in OUTPUT_STRIDES:
         raise BadInputError(f"output_stride is {output_stride}; accepted: 8, 16, 32")
-    stride = output_stride or 32
     if name.startswith("timm:"):
-        return TimmTrunk(name.removeprefix("timm:"), pretrained=pretrained, output_stride=stride).eval()
+        bare = name.removeprefix("timm:")
+        return TimmTrunk(bare, pretrained=pretrained, output_stride=output_stride or 32).eval()
     if name not in _MAKERS:
         raise BadInputError(f"there is no trunk {name!r}; accepted: {', '.join(trunk_names())}, or timm:NAME")
-    return _MAKERS[name](pretrained, stride).eval()
+    return _MAKERS[name](pretrained, output_stride).eval()
