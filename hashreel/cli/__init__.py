@@ -37,7 +37,6 @@ COMMANDS = {
     "worker": Command("worker", "Run workers that encode: one process a GPU, or on the CPU."),
     "models": Command("models", "List, show and verify models."),
     "fit": Command("fit", "Fit a label-free hasher."),
-    "train": Command("train", "Train segmentation and hashing networks."),
 }
 
 
@@ -45,12 +44,12 @@ class LazyGroup(click.Group):
     """A group whose commands are imported when they are called, so that ``--help`` stays light."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the commands whose modules exist, in the order of the table."""
-        return [name for name, command in COMMANDS.items() if _exists(command.module)]
+        """Return the commands in the order of the table."""
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command."""
-        if cmd_name not in self.list_commands(ctx):
+        if cmd_name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(f"hashreel.cli.{COMMANDS[cmd_name].module}").cli
         return command
@@ -58,11 +57,7 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the overview from the table alone."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, COMMANDS[name].help) for name in self.list_commands(ctx)])
-
-
-def _exists(module: str) -> bool:
-    return importlib.util.find_spec(f"hashreel.cli.{module}") is not None
+            formatter.write_dl([(name, COMMANDS[name].help) for name in COMMANDS])
 
 
 @click.command(
