@@ -129,11 +129,11 @@ def test_hash_head_shapes_parameters_and_initialisation() -> None:
     assert float(head.hash.weight.detach().std()) == pytest.approx(0.005, rel=0.02)
     assert float(head.classify.weight.detach().std()) == pytest.approx(0.01, rel=0.15)
     assert head.hash.bias.eq(1).all()
-    with torch.inference_mode():
+    with torch.no_grad():
         latent, outputs, logits = head(torch.randn(3, 25088))
-    assert (latent.shape, outputs.shape, logits.shape) == ((3, 48), (3, 48), (3, 10))
-    torch.testing.assert_close(outputs, latent.sigmoid())
-    torch.testing.assert_close(logits, head.classify(outputs))
+        assert (latent.shape, outputs.shape, logits.shape) == ((3, 48), (3, 48), (3, 10))
+        torch.testing.assert_close(outputs, latent.sigmoid())
+        torch.testing.assert_close(logits, head.classify(outputs))
     assert (logits < 0).any()  # nothing clips the class scores
 
 
