@@ -12,10 +12,19 @@ from pydantic import ValidationError
 
 from hashreel import errors
 from hashreel.client.calls import Call
-from hashreel.errors import BadInputError, ForbiddenError, HashreelError, UnavailableError
-from hashreel.schemas import Problem
+from hashreel.errors import (
+    BadInputError,
+    ConflictError,
+    ForbiddenError,
+    HashreelError,
+    NotFoundError,
+    StorageFullError,
+    TooLargeError,
+    UnavailableError,
+)
+from hashreel.schemas import Answer, Batch, Problem
 
-__all__ = ["Exchange", "Outcome", "Step", "check_url", "error_of_problem", "exchange"]
+__all__ = ["Exchange", "Outcome", "Step", "answers_of", "check_url", "error_of_problem", "exchange"]
 
 T = TypeVar("T")
 Step: TypeAlias = "Call[Any] | float"
@@ -23,10 +32,24 @@ Step: TypeAlias = "Call[Any] | float"
 Outcome: TypeAlias = "httpx.Response | httpx.RequestError | None"
 Exchange: TypeAlias = Generator[Step, Outcome, T]
 
-PAUSES_S = (0.1, 0.3, 0.9)
+PAUSES_S = (0.1, 0.3)
 LONGEST_PAUSE_S = 5.0
 PASSING = frozenset({429, 502, 503, 504})
-BY_STATUS = {401: ForbiddenError, 429: UnavailableError, 502: UnavailableError, 504: UnavailableError}
+BY_STATUS = {
+    400: BadInputError,
+    401: ForbiddenError,
+    403: ForbiddenError,
+    404: NotFoundError,
+    409: ConflictError,
+    413: TooLargeError,
+    421: ForbiddenError,
+    422: BadInputError,
+    429: UnavailableError,
+    502: UnavailableError,
+    503: UnavailableError,
+    504: UnavailableError,
+    507: StorageFullError,
+}
 
 
 def _classes() -> dict[str, type[HashreelError]]:
@@ -70,7 +93,7 @@ def exchange(call: Call[T], url: str, timeout_s: float) -> Exchange[T]:
         if isinstance(outcome, httpx.Response) and (outcome.is_success or outcome.status_code in call.accepted):
             return _parsed(call, outcome, url)
         if pause is None or not _may_pass(outcome):
-            _raise(outcome, url, timeout_s)
+            _raise(outcome, url, call.timeout_s or timeout_s)
         yield _pause(pause, outcome)
     raise AssertionError("the last try returns or raises")
 
@@ -109,7 +132,9 @@ def _raise(outcome: httpx.Response | httpx.RequestError, url: str, timeout_s: fl
             f"no Hashreel service answers at {url} ({outcome}); start one with `hashreel up`, or name another url"
         ) from outcome
     if isinstance(outcome, httpx.TimeoutException):
-        raise UnavailableError(f"{url} did not answer within {timeout_s:g} s; raise timeout_s or try later") from outcome
+        raise UnavailableError(
+            f"{url} did not answer within {timeout_s:g} s; raise timeout_s or try later"
+        ) from outcome
     raise UnavailableError(f"the connection to {url} broke: {outcome or type(outcome).__name__}") from outcome
 
 
@@ -125,7 +150,7 @@ def _error_of(response: httpx.Response, url: str) -> HashreelError:
 
 def error_of_problem(problem: Problem) -> HashreelError:
     """Return the error that a problem document stands for."""
-    kind = CLASSES.get(problem.type.removeprefix("urn:hashreel:")) or _kind_of_status(problem.status)
+    kind = CLASSES.get(problem.type.removeprefix("urn:hashreel:")) or BY_STATUS.get(problem.status, HashreelError)
     detail = problem.detail
     if problem.status >= 500 and problem.request_id and problem.request_id not in detail:
         detail += f" (request {problem.request_id})"
@@ -134,8 +159,12 @@ def error_of_problem(problem: Problem) -> HashreelError:
     return error
 
 
-def _kind_of_status(status: int) -> type[HashreelError]:
-    if status in BY_STATUS:
-        return BY_STATUS[status]
-    same = [kind for kind in CLASSES.values() if kind.__base__ is HashreelError or HashreelError in kind.__bases__]
-    return next((kind for kind in same if kind.status == status), HashreelError)
+def answers_of(batch: Batch) -> list[Answer]:
+    """Return the answers of a batch; raises the error of the first query that was refused."""
+    answers = []
+    for item in batch.results:
+        if item.problem is not None:
+            raise error_of_problem(item.problem)
+        assert item.answer is not None
+        answers.append(item.answer)
+    return answers

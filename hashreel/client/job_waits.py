@@ -7,14 +7,48 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from hashreel.errors import WaitTimeoutError
-from hashreel.schemas import JobModel
+from hashreel.schemas import JobCounts, JobModel
 
-__all__ = ["ENDED", "Progress", "pauses", "shown"]
+__all__ = ["ENDED", "JobView", "Progress", "pauses", "shown"]
 
 ENDED = frozenset({"done", "cancelled"})
 Progress = bool | Callable[[JobModel], object]
 FIRST_PAUSE_S = 0.1
 LAST_PAUSE_S = 1.0
+
+
+class JobView:
+    """A job as it was when last looked at.
+
+    Attributes:
+        model: The whole record.
+    """
+
+    def __init__(self, model: JobModel) -> None:
+        self.model = model
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.id}: {self.state}, {words(self.model)}>"
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+        return self.model.id
+
+    @property
+    def state(self) -> str:
+        """``queued``, ``running``, ``done`` or ``cancelled``."""
+        return self.model.state
+
+    @property
+    def counts(self) -> JobCounts:
+        """How the sources stand."""
+        return self.model.counts
+
+    @property
+    def videos(self) -> list[int]:
+        """Numbers of the job's videos, in order of the sources."""
+        return self.model.videos
 
 
 def pauses(job_id: str, timeout_s: float | None) -> Iterator[float]:
@@ -28,7 +62,9 @@ def pauses(job_id: str, timeout_s: float | None) -> Iterator[float]:
     while True:
         left = pause if deadline is None else deadline - time.monotonic()
         if left <= 0:
-            raise WaitTimeoutError(f"job {job_id} is not done after {timeout_s:g} s; it goes on without being waited for")
+            raise WaitTimeoutError(
+                f"job {job_id} is not done after {timeout_s:g} s; it goes on without being waited for"
+            )
         yield min(pause, left)
         pause = min(pause * 1.3, LAST_PAUSE_S)
 

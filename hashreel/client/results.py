@@ -5,13 +5,10 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 from html import escape
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from hashreel.errors import HashreelError, MissingExtraError
 from hashreel.schemas import Answer, HitModel, Position
-
-if TYPE_CHECKING:
-    import pandas
 
 __all__ = ["Hit", "Hits"]
 
@@ -68,14 +65,14 @@ class Hits(list[Hit]):
         """Number of live frames in the gallery."""
         return self.answer.gallery
 
-    def to_pandas(self) -> pandas.DataFrame:
-        """Return the hits as a table, one row a hit.
+    def to_pandas(self) -> Any:
+        """Return the hits as a ``pandas.DataFrame``, one row a hit.
 
         Raises:
             MissingExtraError: if pandas is not installed.
         """
         try:
-            import pandas
+            import pandas  # type: ignore[import-untyped]
         except ImportError as exc:
             raise MissingExtraError("pandas is not installed; pip install pandas") from exc
         columns = ["video", "source", "time_s", "distance", "frame_id", "code", "tags"]

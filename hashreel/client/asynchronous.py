@@ -1,0 +1,192 @@
+"""``AsyncClient`` and ``AsyncJob``: the same methods as ``Client`` and ``Job``, to be awaited (asyncio)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack
+
+import httpx
+
+from hashreel.client import calls
+from hashreel.client.calls import Call, EnqueueOptions, SearchKeywords, Sources, VideoFilter
+from hashreel.client.connection import client_options, request_options
+from hashreel.client.exchange import Exchange, Outcome, Step, answers_of, check_url, exchange
+from hashreel.client.job_waits import ENDED, JobView, Progress, pauses, shown
+from hashreel.client.queries import QueryLike
+from hashreel.client.results import Hits
+from hashreel.errors import UnavailableError
+from hashreel.schemas import Collection, Failure, Health, JobModel, Upload, VideoModel
+
+__all__ = ["AsyncClient", "AsyncJob"]
+
+T = TypeVar("T")
+UPLOAD_BYTES = 2**20
+
+
+class AsyncClient:
+    """Talks to a Hashreel service from asyncio; arguments, results and errors are those of ``Client``.
+
+    Args:
+        url: Address of the service.
+        api_key: Key of a service that asks for one.
+        timeout_s: Longest wait for one answer, in seconds.
+    """
+
+    def __init__(self, url: str = "http://127.0.0.1:8000", api_key: str | None = None, timeout_s: float = 30.0) -> None:
+        self.url = check_url(url)
+        self.timeout_s = timeout_s
+        self._http = httpx.AsyncClient(**client_options(self.url, api_key, timeout_s))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def search(self, query: QueryLike, top: int = 10, **options: Unpack[SearchKeywords]) -> Hits:
+        """Return the nearest frames; see ``Client.search``."""
+        # In a thread, since it may read and encode a picture.
+        call = await asyncio.to_thread(calls.search, query, top, options)
+        return Hits(await self._run(call))
+
+    async def search_many(
+        self, queries: Iterable[QueryLike], top: int = 10, **options: Unpack[SearchKeywords]
+    ) -> list[Hits]:
+        """Return the hits of several queries; see ``Client.search_many``."""
+        batch = await self._run(await asyncio.to_thread(calls.search_many, queries, top, options))
+        return [Hits(answer) for answer in answers_of(batch)]
+
+    async def enqueue(self, sources: Sources, **options: Unpack[EnqueueOptions]) -> AsyncJob:
+        """Enqueue sources to index and return their job; see ``Client.enqueue``."""
+        return AsyncJob(self, await self._run(calls.enqueue(sources, options)))
+
+    async def upload(self, path: str | os.PathLike[str], name: str | None = None) -> Upload:
+        """Send a video of this machine to the service; ``enqueue`` takes what is returned."""
+        path = Path(path)
+        call = calls.upload(path, name)
+        headers = {"Content-Length": str(path.stat().st_size)}
+        return await self._run(call, content=_pieces(path), headers=headers)
+
+    async def jobs(self, limit: int = 50) -> list[AsyncJob]:
+        """Return the newest jobs."""
+        return [AsyncJob(self, model) for model in (await self._run(calls.jobs(limit))).jobs]
+
+    async def job(self, job_id: str) -> AsyncJob:
+        """Return one job; NotFoundError if there is none."""
+        return AsyncJob(self, await self._run(calls.job(job_id)))
+
+    async def videos(self, **options: Unpack[VideoFilter]) -> AsyncIterator[VideoModel]:
+        """Yield videos, newest first; see ``Client.videos``."""
+        before: int | None = None
+        while True:
+            page = await self._run(calls.videos(before, options))
+            for video in page.videos:
+                yield video
+            before = page.next
+            if before is None:
+                return
+
+    async def video(self, video_id: int) -> VideoModel:
+        """Return one video; NotFoundError if there is none."""
+        return await self._run(calls.video(video_id))
+
+    async def set_tags(self, video_id: int, tags: Mapping[str, str]) -> VideoModel:
+        """Set tags and leave the others; an empty value removes a tag."""
+        return await self._run(calls.set_tags(video_id, tags))
+
+    async def delete_video(self, video_id: int) -> VideoModel:
+        """Take a video out of the gallery; its file stays."""
+        return await self._run(calls.delete_video(video_id))
+
+    async def failures(self, *, job: str | None = None, video: int | None = None) -> AsyncIterator[Failure]:
+        """Yield what could not be indexed and why, newest first."""
+        offset = 0
+        while True:
+            page = await self._run(calls.failures(job, video, offset))
+            for failure in page.failures:
+                yield failure
+            offset += len(page.failures)
+            if not page.failures or offset >= page.total:
+                return
+
+    async def collections(self) -> list[Collection]:
+        """Return all collections."""
+        return (await self._run(calls.collections())).collections
+
+    async def health(self) -> Health:
+        """Return whether the service is ready, also while it is not."""
+        return await self._run(calls.health())
+
+    async def thumbnail(self, frame_id: str | int, width: int = 320) -> bytes:
+        """Return an indexed frame as a JPEG of the given width."""
+        return await self._run(calls.thumbnail(frame_id, width))
+
+    async def _run(self, call: Call[T], **extra: Any) -> T:
+        if self._http.is_closed:
+            raise UnavailableError("the client is closed; open another one")
+        flow: Exchange[T] = exchange(call, self.url, self.timeout_s)
+        outcome: Outcome = None
+        try:
+            while True:
+                outcome = await self._step(flow.send(outcome), extra)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+    async def _step(self, step: Step, extra: dict[str, Any]) -> Outcome:
+        if not isinstance(step, Call):
+            await asyncio.sleep(step)
+            return None
+        try:
+            return await self._http.send(self._http.build_request(**request_options(step), **extra))
+        except httpx.RequestError as exc:
+            return exc
+
+
+class AsyncJob(JobView):
+    """A request to index sources; see ``Job``."""
+
+    def __init__(self, client: AsyncClient, model: JobModel) -> None:
+        super().__init__(model)
+        self._client = client
+
+    async def status(self) -> JobModel:
+        """Look at the job and return it."""
+        self.model = await self._client._run(calls.job(self.id))
+        return self.model
+
+    async def wait(self, progress: Progress = False, timeout_s: float | None = None) -> Self:
+        """Wait until the job has ended, and return it; see ``Job.wait``."""
+        rhythm = pauses(self.id, timeout_s)
+        with shown(progress) as show:
+            while True:
+                show(await self.status())
+                if self.state in ENDED:
+                    return self
+                await asyncio.sleep(next(rhythm))
+
+    async def cancel(self, *, keep_partial: bool = False) -> JobModel:
+        """Stop what is not finished; what it had committed goes too, unless ``keep_partial``."""
+        self.model = await self._client._run(calls.cancel(self.id, keep_partial))
+        return self.model
+
+    async def retry(self) -> JobModel:
+        """Queue the failed sources again."""
+        self.model = await self._client._run(calls.retry(self.id))
+        return self.model
+
+
+async def _pieces(path: Path) -> AsyncIterator[bytes]:
+    with path.open("rb") as file:
+        while data := await asyncio.to_thread(file.read, UPLOAD_BYTES):
+            yield data

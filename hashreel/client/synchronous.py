@@ -1,0 +1,221 @@
+"""``Client`` and ``Job``: the client without ``await``."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack
+
+import httpx
+
+from hashreel.client import calls
+from hashreel.client.calls import Call, EnqueueOptions, SearchKeywords, Sources, VideoFilter
+from hashreel.client.connection import client_options, request_options
+from hashreel.client.exchange import Exchange, Outcome, Step, answers_of, check_url, exchange
+from hashreel.client.job_waits import ENDED, JobView, Progress, pauses, shown
+from hashreel.client.queries import QueryLike
+from hashreel.client.results import Hits
+from hashreel.errors import UnavailableError
+from hashreel.schemas import Collection, Failure, Health, JobModel, Upload, VideoModel
+
+__all__ = ["Client", "Job"]
+
+T = TypeVar("T")
+
+
+class Client:
+    """Talks to a Hashreel service.
+
+    Args:
+        url: Address of the service.
+        api_key: Key of a service that asks for one.
+        timeout_s: Longest wait for one answer, in seconds.
+
+    Raises:
+        BadInputError: if ``url`` is no HTTP address.
+
+    Example:
+        Index an archive and search it with a picture::
+
+            with Client("http://127.0.0.1:8000") as client:
+                client.enqueue("archive/*.mp4", every_s=1.0).wait(progress=True)
+                for hit in client.search("query.jpg", top=10):
+                    print(hit.source, hit.time_s, hit.distance)
+    """
+
+    def __init__(self, url: str = "http://127.0.0.1:8000", api_key: str | None = None, timeout_s: float = 30.0) -> None:
+        self.url = check_url(url)
+        self.timeout_s = timeout_s
+        self._http = httpx.Client(**client_options(self.url, api_key, timeout_s))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def search(self, query: QueryLike, top: int = 10, **options: Unpack[SearchKeywords]) -> Hits:
+        """Return the nearest frames in order of (distance, frame id).
+
+        Args:
+            query: A path or bytes of a picture, a PIL or numpy picture (uint8, RGB), a hit, ``"frame:ID"`` or
+                ``"code:HEX"``. Text that names an existing file is that file.
+            top: Number of hits; of videos, when grouped.
+            **options: ``radius``: largest Hamming distance, inclusive. ``box``: x, y, width, height in [0, 1] of
+                the part of the picture to search for. ``tags``: only videos with all of these. ``videos``: only
+                these numbers. ``between``: only frames with start <= time < end, in seconds.
+                ``group_by="video"``: the best frame of each video. ``exclude_video``: leave one out.
+                ``collection``, ``min_position``, ``consistency``: which gallery, and how fresh.
+
+        Raises:
+            BadInputError: if the query or an option cannot be used.
+            NotFoundError: if the frame or collection does not exist.
+            UnavailableError: if no service answers or it is not ready.
+        """
+        return Hits(self._run(calls.search(query, top, options)), self.thumbnail)
+
+    def search_many(self, queries: Iterable[QueryLike], top: int = 10, **options: Unpack[SearchKeywords]) -> list[Hits]:
+        """Return the hits of up to 256 queries in one request; the first refused query raises its error."""
+        batch = self._run(calls.search_many(queries, top, options))
+        return [Hits(answer, self.thumbnail) for answer in answers_of(batch)]
+
+    def enqueue(self, sources: Sources, **options: Unpack[EnqueueOptions]) -> Job:
+        """Enqueue sources to index and return their job.
+
+        Args:
+            sources: One or more files, folders or globs of the *server*, inside its source roots, or uploads.
+            **options: How key-frames are chosen, at most one of ``every_s`` (a step in seconds),
+                ``keyframes="codec"`` (those of the encoder that made the file) and ``scenes=True``. ``tags``: given
+                to every video. ``collection``: into which. ``again``: encode what is indexed already once more.
+        """
+        return Job(self, self._run(calls.enqueue(sources, options)))
+
+    def upload(self, path: str | os.PathLike[str], name: str | None = None) -> Upload:
+        """Send a video of this machine to the service; ``enqueue`` takes what is returned."""
+        path = Path(path)
+        call = calls.upload(path, name)
+        with path.open("rb") as file:
+            return self._run(call, content=file)
+
+    def jobs(self, limit: int = 50) -> list[Job]:
+        """Return the newest jobs."""
+        return [Job(self, model) for model in self._run(calls.jobs(limit)).jobs]
+
+    def job(self, job_id: str) -> Job:
+        """Return one job; NotFoundError if there is none."""
+        return Job(self, self._run(calls.job(job_id)))
+
+    def videos(self, **options: Unpack[VideoFilter]) -> Iterator[VideoModel]:
+        """Yield videos, newest first; ``state``, ``tags`` and ``collection`` choose among them."""
+        before: int | None = None
+        while True:
+            page = self._run(calls.videos(before, options))
+            yield from page.videos
+            before = page.next
+            if before is None:
+                return
+
+    def video(self, video_id: int) -> VideoModel:
+        """Return one video; NotFoundError if there is none."""
+        return self._run(calls.video(video_id))
+
+    def set_tags(self, video_id: int, tags: Mapping[str, str]) -> VideoModel:
+        """Set tags and leave the others; an empty value removes a tag."""
+        return self._run(calls.set_tags(video_id, tags))
+
+    def delete_video(self, video_id: int) -> VideoModel:
+        """Take a video out of the gallery; its file stays."""
+        return self._run(calls.delete_video(video_id))
+
+    def failures(self, *, job: str | None = None, video: int | None = None) -> Iterator[Failure]:
+        """Yield what could not be indexed and why, newest first."""
+        offset = 0
+        while True:
+            page = self._run(calls.failures(job, video, offset))
+            yield from page.failures
+            offset += len(page.failures)
+            if not page.failures or offset >= page.total:
+                return
+
+    def collections(self) -> list[Collection]:
+        """Return all collections."""
+        return self._run(calls.collections()).collections
+
+    def health(self) -> Health:
+        """Return whether the service is ready, also while it is not."""
+        return self._run(calls.health())
+
+    def thumbnail(self, frame_id: str | int, width: int = 320) -> bytes:
+        """Return an indexed frame as a JPEG of the given width."""
+        return self._run(calls.thumbnail(frame_id, width))
+
+    def _run(self, call: Call[T], **extra: Any) -> T:
+        if self._http.is_closed:
+            raise UnavailableError("the client is closed; open another one")
+        flow: Exchange[T] = exchange(call, self.url, self.timeout_s)
+        outcome: Outcome = None
+        try:
+            while True:
+                outcome = self._step(flow.send(outcome), extra)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+    def _step(self, step: Step, extra: dict[str, Any]) -> Outcome:
+        if not isinstance(step, Call):
+            time.sleep(step)
+            return None
+        try:
+            return self._http.send(self._http.build_request(**request_options(step), **extra))
+        except httpx.RequestError as exc:
+            return exc
+
+
+class Job(JobView):
+    """A request to index sources; ``model`` is how it was when last looked at."""
+
+    def __init__(self, client: Client, model: JobModel) -> None:
+        super().__init__(model)
+        self._client = client
+
+    def status(self) -> JobModel:
+        """Look at the job and return it."""
+        self.model = self._client._run(calls.job(self.id))
+        return self.model
+
+    def wait(self, progress: Progress = False, timeout_s: float | None = None) -> Self:
+        """Wait until the job has ended, and return it; failures are counted in ``counts``, they do not raise.
+
+        Args:
+            progress: True shows a bar on stderr; a function is called with every look at the job.
+            timeout_s: Give up after so many seconds; None waits without end.
+
+        Raises:
+            WaitTimeoutError: after ``timeout_s``; the job goes on.
+        """
+        rhythm = pauses(self.id, timeout_s)
+        with shown(progress) as show:
+            while True:
+                show(self.status())
+                if self.state in ENDED:
+                    return self
+                time.sleep(next(rhythm))
+
+    def cancel(self, *, keep_partial: bool = False) -> JobModel:
+        """Stop what is not finished; what it had committed goes too, unless ``keep_partial``."""
+        self.model = self._client._run(calls.cancel(self.id, keep_partial))
+        return self.model
+
+    def retry(self) -> JobModel:
+        """Queue the failed sources again."""
+        self.model = self._client._run(calls.retry(self.id))
+        return self.model
