@@ -43,7 +43,8 @@ th:first-child{text-align:left}thead th{border-bottom:2px solid var(--soft)}tr.s
 th{font-weight:600}tbody th{font-weight:400}tr.sum th{font-weight:600}
 thead tr:first-child th[colspan]{text-align:center}
 .note,.soft{color:var(--soft);font-size:.87rem;max-width:60rem}
-.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(26rem,100%),1fr));gap:1rem}.charts figure{margin:0}
+.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(26rem,100%),1fr));gap:1rem}
+.charts figure{margin:0}
 .chart{width:100%;height:auto}.chart text{fill:var(--ink);font-size:12px}.chart .tick{fill:var(--soft);font-size:11px}
 .chart .grid{stroke:var(--rule);stroke-width:1;fill:none}.chart .line{fill:none;stroke-width:2}
 .line0{stroke:var(--c0)}.line1{stroke:var(--c1);stroke-dasharray:7 4}.line2{stroke:var(--c2);stroke-dasharray:2 3}

@@ -137,7 +137,7 @@ def _csv_rows(
                 raise BadInputError(f"{source}, row {reader.line_num}: expected {len(names)} fields, as in the header")
             yield reader.line_num, {name: text.strip() for name, text in row.items() if text.strip()}
     except csv.Error as exc:
-        raise BadInputError(f"{source}, row {reader.line_num}: {exc}") from exc
+        raise BadInputError(f"{source}, row {reader.reader.line_num}: {exc}") from exc
 
 
 def _check_header(names: list[str], source: str, accepted: tuple[str, ...], required: tuple[str, ...]) -> None:
