@@ -65,8 +65,8 @@ class Scenes:
     """One frame a shot, taken near the shot's middle; every frame is decoded to find the cuts.
 
     Args:
-        threshold: Mean change of hue, saturation and brightness (0 to 255) from one frame to the next that
-            makes a cut, 1 to 255. PySceneDetect's content detector and its default.
+        threshold: How many times greater than around it the change from one frame to the next has to be to
+            make a cut, 0.01 to 100. PySceneDetect's adaptive detector and its default.
         longest_s: A shot that runs longer gives one frame for each stretch of this many seconds, 1 to 3600.
 
     Raises:
@@ -74,11 +74,11 @@ class Scenes:
     """
 
     kind: ClassVar[str] = "scenes"
-    threshold: float = 27.0
+    threshold: float = 3.0
     longest_s: float = 60.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "threshold", check_number("scenes", self.threshold, 1.0, 255.0, "threshold"))
+        object.__setattr__(self, "threshold", check_number("scenes", self.threshold, 0.01, 100.0, "threshold"))
         object.__setattr__(self, "longest_s", check_number("scenes", self.longest_s, 1.0, 3600.0, "longest_s"))
 
     def to_json(self) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def parse_policy(document: Mapping[str, Any]) -> Policy:
 
     Args:
         document: ``{"kind": "every", "seconds": 1.0}``, ``{"kind": "codec"}`` or
-            ``{"kind": "scenes", "threshold": 27.0, "longest_s": 60.0}``; a value that is left out has its
+            ``{"kind": "scenes", "threshold": 3.0, "longest_s": 60.0}``; a value that is left out has its
             default.
 
     Raises:

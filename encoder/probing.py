@@ -19,6 +19,9 @@ __all__ = ["VideoInfo", "probe"]
 
 FALLBACK_RATE = 25.0
 
+# Their stated duration is the time of the end, whenever the first frame comes.
+COUNTING_FROM_ZERO = frozenset({"flv", "matroska,webm"})
+
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
@@ -79,8 +82,10 @@ def _stated_duration(container: InputContainer, stream: VideoStream) -> Fraction
     if container.duration and container.duration > 0:
         whole = Fraction(container.duration, av.time_base)
         if stream.start_time is not None and container.start_time is not None and stream.time_base:
-            # The container's span starts with its earliest stream, ours may start later.
-            whole -= stream.start_time * stream.time_base - Fraction(container.start_time, av.time_base)
+            # The span starts at 0 or with the container's earliest stream, ours may start later.
+            counts_from_0 = container.format.name in COUNTING_FROM_ZERO
+            whole -= stream.start_time * stream.time_base
+            whole += 0 if counts_from_0 else Fraction(container.start_time, av.time_base)
         return whole if whole > 0 else None
     return None
 

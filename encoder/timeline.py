@@ -27,6 +27,7 @@ class Timeline:
     def __init__(self, stream: VideoStream) -> None:
         self._time_base = stream.time_base or Fraction(1, 1000)
         self._origin = stream.start_time or 0
+        self._has_stamps = not _guesses_stamps(stream)
         self._frame_ms = 1000.0 / (frame_rate_of(stream) or FALLBACK_RATE)
         self._last: int | None = None
         self._shift = 0
@@ -39,6 +40,8 @@ class Timeline:
     def time_of(self, frame: av.VideoFrame) -> int:
         """Return the time of the next frame, in the order in which the decoder gives them."""
         stamp = frame.pts if frame.pts is not None else frame.dts
+        if not self._has_stamps:
+            stamp = None
         time = self._count() if stamp is None else self._from_stamp(stamp)
         self._last = max(time, self._last or 0)
         return self._last
@@ -62,3 +65,9 @@ class Timeline:
         self.is_counting = True
         self._counted_from += self._frame_ms if self._last is not None else 0.0
         return round(self._counted_from)
+
+
+def _guesses_stamps(stream: VideoStream) -> bool:
+    """Whether FFmpeg makes up the presentation stamps: AVI has none, and with reordered H.264 they come out wrong."""
+    context = stream.codec_context
+    return stream.container.format.name == "avi" and context.name in ("h264", "hevc") and bool(context.has_b_frames)

@@ -14,9 +14,10 @@ import av
 
 from encoder.containers import plain_reason
 from encoder.damage import DecodeWarning, note
+from encoder.decoding import TimedFrame
 from encoder.policies import CodecKeyFrames, Every, Policy, Scenes, parse_policy
 from encoder.probing import VideoInfo, probe
-from encoder.reader import TimedFrame, VideoReader
+from encoder.reader import VideoReader
 from encoder.scaling import Image, frame_to_rgb
 from hashreel.errors import BadInputError, DecodeError
 
@@ -171,7 +172,7 @@ def _inside(frames: Iterator[TimedFrame], window: _Window) -> Iterator[TimedFram
 
 
 def _codec_key_frames(reader: VideoReader, window: _Window, convert: Convert) -> Iterator[KeyFrame]:
-    for timed in _inside(reader.frames(window.start_ms, only_keys=True), window):
+    for timed in _inside(reader.frames(window.start_ms, keys_only=True), window):
         key_frame = convert(timed)
         if key_frame is not None:
             yield key_frame
