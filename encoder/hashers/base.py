@@ -38,17 +38,24 @@ class Hasher(ABC):
         self.seed = seed
         self.normalise = normalise
 
-    def fit(self, features: NDArray[Any]) -> Self:
-        """Learn from features, floating point [n, d], and return self.
+    def fit(self, features: NDArray[Any], targets: NDArray[Any] | None = None) -> Self:
+        """Learn from features and return self.
+
+        Args:
+            features: floating point [n, d].
+            targets: for methods that learn from labels: [n, C] with 1 where a picture has the class, else 0.
 
         Raises:
-            BadInputError: If there are too few pictures or dimensions for this method and number of bits,
-                or a value is not finite.
+            BadInputError: If there are too few pictures or dimensions for this method and number of bits, a
+                value is not finite, or labels are given to a method without or missing for one with.
         """
         x = self._prepare(features)
         if np.ptp(x, axis=0).max() <= 1e-9 * np.abs(x).max():
             raise BadInputError("all features are equal; nothing can be learned from them")
-        self._fit(x)
+        if targets is None:
+            self._fit(x)
+        else:
+            self._fit_supervised(x, _check_targets(targets, len(x)))
         self.scale = 1 / float(self._project(x).std())
         return self
 
@@ -76,6 +83,9 @@ class Hasher(ABC):
 
     @abstractmethod
     def _fit(self, x: Floats) -> None: ...
+
+    def _fit_supervised(self, x: Floats, targets: Floats) -> None:
+        raise BadInputError(f"{self.kind} does not learn from labels; leave targets out, or use cnnh")
 
     @abstractmethod
     def _project(self, x: Floats) -> Floats: ...
@@ -112,6 +122,13 @@ def check_features(features: NDArray[Any]) -> Floats:
     if not np.isfinite(x).all():
         raise BadInputError("features holds NaN or infinity")
     return x.astype(np.float64)
+
+
+def _check_targets(targets: NDArray[Any], count: int) -> Floats:
+    array = np.asarray(targets)
+    if array.ndim != 2 or len(array) != count or not np.isin(array, (0, 1)).all():
+        raise BadInputError(f"targets has shape {array.shape}; expected [{count}, C] of 0 and 1")
+    return array.astype(np.float64)
 
 
 def unit_rows(x: Floats) -> Floats:

@@ -5,13 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 from encoder.hashers.base import Hasher
+from encoder.hashers.bre import BREHasher
+from encoder.hashers.cnnh import CNNHHasher
+from encoder.hashers.isohash import IsoHasher
 from encoder.hashers.itq import ITQHasher
 from encoder.hashers.linear import LSHHasher, PCASignHasher
+from encoder.hashers.spectral import SpectralHasher
 from hashreel.errors import BadInputError
 
 __all__ = ["create_hasher", "hasher_names"]
 
-_HASHERS: dict[str, type[Hasher]] = {hasher.kind: hasher for hasher in (LSHHasher, PCASignHasher, ITQHasher)}
+_CLASSES: tuple[type[Hasher], ...] = (
+    LSHHasher,
+    PCASignHasher,
+    SpectralHasher,
+    ITQHasher,
+    IsoHasher,
+    BREHasher,
+    CNNHHasher,
+)
+_HASHERS = {hasher.kind: hasher for hasher in _CLASSES}
 
 
 def hasher_names() -> list[str]:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from encoder.networks.base import HashNetwork, NetworkOutput
 from encoder.trunks.base import Trunk
 
-__all__ = ["LinearHead", "PooledHashNetwork"]
+__all__ = ["LinearHead", "PooledHashNetwork", "SpectralHead"]
 
 
 class LinearHead(nn.Module):
@@ -23,6 +23,23 @@ class LinearHead(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return v, float32 [n, L], for features x [n, d]."""
         return F.linear(x - self.get_buffer("mean"), self.get_buffer("weight"))
+
+
+class SpectralHead(nn.Module):
+    """v = a · cos(ω (W (x − mean) − offset)): a fitted spectral hasher; offset, ω [L], a [1]."""
+
+    def __init__(self, width: int, bits: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("weight", torch.zeros(bits, width))
+        self.register_buffer("offset", torch.zeros(bits))
+        self.register_buffer("frequency", torch.zeros(bits))
+        self.register_buffer("scale", torch.ones(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return v, float32 [n, L], for features x [n, d]."""
+        v = F.linear(x - self.get_buffer("mean"), self.get_buffer("weight")) - self.get_buffer("offset")
+        return self.get_buffer("scale") * torch.cos(v * self.get_buffer("frequency"))
 
 
 class PooledHashNetwork(HashNetwork):

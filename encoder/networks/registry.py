@@ -8,7 +8,7 @@ from typing import Any, get_args
 from encoder.networks.base import HashNetwork
 from encoder.networks.baseline import BaselineHashNetwork, BaselineInput, baseline_width
 from encoder.networks.hash_head import HashHead
-from encoder.networks.pooled import LinearHead, PooledHashNetwork
+from encoder.networks.pooled import LinearHead, PooledHashNetwork, SpectralHead
 from encoder.networks.psp import PspModule
 from encoder.networks.psp_hash import PspHashNetwork, psp_head_width
 from encoder.networks.segmentation import SegmentationHead
@@ -22,6 +22,11 @@ Architecture = Mapping[str, Any]
 
 def _linear(architecture: Architecture, trunk: Trunk, bits: int) -> HashNetwork:
     head = LinearHead(trunk.pooled_channels, bits)
+    return PooledHashNetwork(trunk, bits, head, normalise=bool(architecture["normalise"]))
+
+
+def _spectral(architecture: Architecture, trunk: Trunk, bits: int) -> HashNetwork:
+    head = SpectralHead(trunk.pooled_channels, bits)
     return PooledHashNetwork(trunk, bits, head, normalise=bool(architecture["normalise"]))
 
 
@@ -56,6 +61,7 @@ def _hash_head(architecture: Architecture, width: int, bits: int) -> HashHead:
 
 _BUILDERS: dict[str, Callable[[Architecture, Trunk, int], HashNetwork]] = {
     "linear": _linear,
+    "spectral": _spectral,
     "baseline": _baseline,
     "psp": _psp,
 }

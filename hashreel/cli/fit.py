@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["cli"]
 
 METHODS = ("bre", "isohash", "itq", "lsh", "pca", "sh")
+"""The hashers that learn without labels."""
 
 EXAMPLE = """
 \b

@@ -1,12 +1,20 @@
+import itertools
+from typing import Any
+
 import faiss
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from encoder.codes import hamming_distances, unpack_codes
-from encoder.hashers import create_hasher, hasher_names
+from encoder.hashers import Hasher, create_hasher, hasher_names
 from encoder.hashers.base import principal_directions
+from encoder.hashers.bre import best_step
+from encoder.hashers.cnnh import decompose_similarity
+from encoder.hashers.isohash import equal_diagonal_rotation
 from encoder.hashers.itq import random_rotation
+from encoder.networks.pooled import LinearHead, SpectralHead
 from hashreel.errors import BadInputError
 
 
@@ -17,10 +25,15 @@ def blobs(n: int = 400, d: int = 64, groups: int = 8, seed: int = 0) -> tuple[ND
     return (rng.normal(size=(groups, d))[labels] + 0.3 * rng.normal(size=(n, d))).astype(np.float32), labels
 
 
+def fitted(kind: str, x: NDArray[np.float32], labels: NDArray[np.int64], bits: int = 16, **options: Any) -> Hasher:
+    hasher = create_hasher(kind, bits, **options)
+    return hasher.fit(x, np.eye(labels.max() + 1)[labels]) if kind == "cnnh" else hasher.fit(x)
+
+
 @pytest.mark.parametrize("kind", hasher_names())
 def test_every_hasher_puts_pictures_of_one_cluster_closer(kind: str) -> None:
     x, labels = blobs()
-    codes = create_hasher(kind, 16).fit(x).encode(x)
+    codes = fitted(kind, x, labels).encode(x)
     assert codes.shape == (400, 2)
     distances = hamming_distances(codes, codes)
     same = labels[:, None] == labels[None, :]
@@ -29,8 +42,8 @@ def test_every_hasher_puts_pictures_of_one_cluster_closer(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", hasher_names())
 def test_bits_are_the_signs_of_projections_scaled_to_unit_spread(kind: str) -> None:
-    x, _ = blobs()
-    hasher = create_hasher(kind, 16).fit(x)
+    x, labels = blobs()
+    hasher = fitted(kind, x, labels)
     projections = hasher.project(x)
     assert projections.std() == pytest.approx(1)
     np.testing.assert_array_equal(unpack_codes(hasher.encode(x), 16), projections >= 0)
@@ -38,15 +51,15 @@ def test_bits_are_the_signs_of_projections_scaled_to_unit_spread(kind: str) -> N
 
 @pytest.mark.parametrize("kind", hasher_names())
 def test_equal_seeds_give_equal_codes(kind: str) -> None:
-    x, _ = blobs()
-    first, second = (create_hasher(kind, 16, seed=3).fit(x).encode(x) for _ in range(2))
+    x, labels = blobs()
+    first, second = (fitted(kind, x, labels, seed=3).encode(x) for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 
 @pytest.mark.parametrize("kind", hasher_names())
 def test_length_of_a_vector_does_not_count_when_normalised(kind: str) -> None:
-    x, _ = blobs()
-    hasher = create_hasher(kind, 16).fit(x)
+    x, labels = blobs()
+    hasher = fitted(kind, x, labels)
     np.testing.assert_array_equal(hasher.encode(x), hasher.encode(x * 7))
 
 
@@ -65,7 +78,7 @@ def test_bad_features_are_refused(kind: str) -> None:
 def test_itq_loss_never_rises_and_its_rotation_is_orthogonal() -> None:
     x, _ = blobs()
     hasher = create_hasher("itq", 16, normalise=False).fit(x)
-    assert all(b <= a + 1e-12 for a, b in zip(hasher.losses, hasher.losses[1:], strict=False))
+    assert all(b <= a + 1e-12 for a, b in itertools.pairwise(hasher.losses))
     np.testing.assert_allclose(hasher.weight.T @ hasher.weight, np.eye(16), atol=1e-9)
 
 
@@ -130,3 +143,79 @@ def test_unknown_hashers_and_options_are_refused() -> None:
         create_hasher("nothing")
     with pytest.raises(BadInputError, match="options"):
         create_hasher("itq", 16, speed=9)
+
+
+def test_spectral_bits_are_cosines_along_principal_directions() -> None:
+    x, _ = blobs()
+    hasher = create_hasher("sh", 16, normalise=False).fit(x)
+    directions, _ = principal_directions(x - x.mean(axis=0, dtype=np.float64), 16)
+    v = (x - x.mean(axis=0, dtype=np.float64)) @ directions
+    low, high = v.min(axis=0), v.max(axis=0)
+    modes = sorted((k / (high[d] - low[d]), d, k) for d in range(16) for k in range(1, 17))[:16]
+    expected = np.stack([np.cos(k * np.pi * (v[:, d] - low[d]) / (high[d] - low[d])) for _, d, k in modes], axis=1)
+    np.testing.assert_allclose(hasher.project(x) / hasher.scale, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [2, 8, 48])
+def test_isotropic_rotation_equalises_the_diagonal(size: int) -> None:
+    rng = np.random.default_rng(size)
+    a = rng.normal(size=(size, size))
+    matrix = a @ a.T
+    q = equal_diagonal_rotation(matrix)
+    np.testing.assert_allclose(q.T @ q, np.eye(size), atol=1e-9)
+    np.testing.assert_allclose(np.diag(q.T @ matrix @ q), np.trace(matrix) / size, rtol=1e-9)
+
+
+def test_isohash_gives_every_bit_the_same_variance() -> None:
+    x, _ = blobs()
+    variances = create_hasher("isohash", 16).fit(x).project(x).var(axis=0)
+    np.testing.assert_allclose(variances, variances.mean(), rtol=1e-6)
+
+
+def test_bre_step_is_the_best_of_all_intervals() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        without, kernel = rng.normal(size=(2, 9))
+        cost = rng.normal(size=(9, 9))
+        cost += cost.T
+
+        def objective(t: float, w: Any = without, k: Any = kernel, c: Any = cost) -> float:
+            signs = np.where(w + t * k >= 0, 1, -1)
+            return float((c * (1 - np.outer(signs, signs)) / 2).sum())
+
+        best = min(objective(t) for t in np.linspace(-30, 30, 3001))
+        assert objective(best_step(without, kernel, cost, 0.0)) <= best + 1e-9
+
+
+def test_bre_objective_never_rises_and_falls_in_all() -> None:
+    x, _ = blobs()
+    losses = create_hasher("bre", 16).fit(x).losses
+    assert all(b <= a + 1e-12 for a, b in itertools.pairwise(losses))
+    assert losses[-1] < 0.95 * losses[0]
+
+
+def test_cnnh_codes_rebuild_the_similarity_of_labels() -> None:
+    targets = np.eye(2)[np.arange(10) % 2]
+    codes = decompose_similarity(targets, 16, np.random.default_rng(0))
+    np.testing.assert_array_equal(codes @ codes.T / 16, np.where(targets @ targets.T > 0, 1, -1))
+
+
+def test_labels_are_asked_for_and_refused() -> None:
+    x, labels = blobs()
+    targets = np.eye(8)[labels]
+    with pytest.raises(BadInputError, match="labels"):
+        create_hasher("cnnh", 16).fit(x)
+    with pytest.raises(BadInputError, match="does not learn from labels"):
+        create_hasher("itq", 16).fit(x, targets)
+    with pytest.raises(BadInputError, match="targets"):
+        create_hasher("cnnh", 16).fit(x, targets[:-1])
+
+
+@pytest.mark.parametrize("kind", hasher_names())
+def test_the_network_part_computes_what_the_hasher_computes(kind: str) -> None:
+    x, labels = blobs()
+    hasher = fitted(kind, x, labels)
+    head = {"linear": LinearHead, "spectral": SpectralHead}[hasher.head](64, 16)
+    head.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in hasher.tensors().items()})
+    unit = torch.nn.functional.normalize(torch.from_numpy(x), dim=1)
+    np.testing.assert_allclose(head(unit).numpy(), hasher.project(x), atol=1e-4)
