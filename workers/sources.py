@@ -149,4 +149,4 @@ class SourceRoots:
 
     def _name(self, path: Path) -> str:
         inside = self._root_of(path)
-        return str(Path(inside[0]) / inside[1]) if inside else str(path.absolute())
+        return str(Path(inside[0]) / inside[1]) if inside else os.path.abspath(path)

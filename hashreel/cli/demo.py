@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import sys
 import tempfile
@@ -60,7 +61,7 @@ def _run(paths: Sequence[Path], folder: Path, once: bool, port: int) -> None:
     click.echo("starting Redis, a worker and the search service ...", err=True)
     stack.start()
     try:
-        work = _Work(stack.url, paths or _own_clips(folder / "clips"))
+        work = _Work(stack.url, paths or _own_clips(folder / "clips"), is_own=own_clips)
         # The supervisor's loop stays in the main thread, where the children were started.
         thread = threading.Thread(target=work.run, daemon=True)
         thread.start()
@@ -128,9 +129,10 @@ class _Search:
 class _Work:
     """What the demo shows, run beside the supervisor."""
 
-    def __init__(self, url: str, paths: Sequence[Path]) -> None:
+    def __init__(self, url: str, paths: Sequence[Path], *, is_own: bool) -> None:
         self._url = url
-        self._paths = [str(path.absolute()) for path in paths]
+        self._is_own = is_own
+        self._paths = [os.path.abspath(path) for path in paths]
         self.error: HashreelError | None = None
         self.wrong = 0
 
@@ -147,7 +149,7 @@ class _Work:
     def _index(self, client: Client) -> None:
         begun = time.monotonic()
         job = client.enqueue(self._paths, every_s=STEP_S)
-        status = job.wait(progress=sys.stderr.isatty())
+        status = job.wait(progress=sys.stderr.isatty()).status()
         report_job(client, status)
         rate = status.frames / max(time.monotonic() - begun, 0.001)
         click.echo(f"{rate:.0f} key-frames a second, decoding included", err=True)
@@ -156,7 +158,8 @@ class _Work:
         candidates = [v for v in reversed(list(client.videos(state="indexed"))) if v.kind == "video" and v.frames > 1]
         if not candidates:
             raise NotFoundError("nothing with two key-frames or more was indexed, so there is nothing to search for")
-        step = max(1, len(candidates) // QUERIES)
+        # Without paths, the real clips come first and are the ones to find among the painted ones.
+        step = 1 if self._is_own else max(1, len(candidates) // QUERIES)
         searches = [_search_between(client, video) for video in candidates[::step][:QUERIES]]
         self.wrong = sum(not search.is_right for search in searches)
         _print_searches(searches)

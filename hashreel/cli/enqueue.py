@@ -67,7 +67,7 @@ def cli(
             status = job.status()
             print_json(status) if as_json else click.echo(f"job {job.id}: {status.counts.total} sources")
             return
-        status = job.wait(progress=sys.stderr.isatty() and not as_json)
+        status = job.wait(progress=sys.stderr.isatty() and not as_json).status()
         if as_json:
             print_json(status)
         else:

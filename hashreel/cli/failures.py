@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 
 import click
@@ -18,7 +19,7 @@ from hashreel.cli.reports import failure_table
 def cli(job: str | None, limit: int, url: str | None, data: Path | None, api_key: str | None, as_json: bool) -> None:
     """List what could not be indexed, and why: failed sources, and what damaged ones lost."""
     with connect(url, data, api_key) as client:
-        failures = client.failures(job=job, limit=limit)
+        failures = list(islice(client.failures(job=job), limit))
     if as_json:
         print_json({"failures": [failure.model_dump() for failure in failures]})
     elif failures:

@@ -26,7 +26,7 @@ def cli(
     with connect(url, data, api_key) as client:
         jobs = client.jobs()
         if watch and jobs:
-            status = jobs[0].wait(progress=sys.stderr.isatty())
+            status = jobs[0].wait(progress=sys.stderr.isatty()).status()
             print_json(status) if as_json else report_job(client, status)
             return
         models = [job.status() for job in jobs]

@@ -74,6 +74,6 @@ def report_job(client: Client, job: JobModel) -> None:
     parts = [f"{counts.indexed} indexed"]
     parts += [f"{number} {name}" for name in ("failed", "cancelled", "skipped") if (number := getattr(counts, name))]
     click.echo(f"job {job.id} {job.state}: {counts.total} sources = {' + '.join(parts)}; {job.frames} key-frames")
-    failures = client.failures(job=job.id)
+    failures = list(client.failures(job=job.id))
     if failures:
         failure_table(failures)

@@ -16,6 +16,7 @@ from hashreel.client.calls import Call, EnqueueOptions, SearchKeywords, Sources,
 from hashreel.client.connection import client_options, request_options
 from hashreel.client.exchange import Exchange, Outcome, Step, answers_of, check_url, exchange
 from hashreel.client.job_waits import ENDED, JobView, Progress, pauses, shown
+from hashreel.client.local import LocalStack, absolute_sources, join_stack
 from hashreel.client.queries import QueryLike
 from hashreel.client.results import Hits
 from hashreel.errors import UnavailableError
@@ -40,6 +41,15 @@ class AsyncClient:
         self.url = check_url(url)
         self.timeout_s = timeout_s
         self._http = httpx.AsyncClient(**client_options(self.url, api_key, timeout_s))
+        self._stack: LocalStack | None = None
+
+    @classmethod
+    async def local(cls, data: str | os.PathLike[str] = "hashreel-data", timeout_s: float = 30.0) -> Self:
+        """Return a client of the embedded stack over a folder; see ``Client.local``."""
+        stack = await asyncio.to_thread(join_stack, data)
+        client = cls(stack.url, timeout_s=timeout_s)
+        client._stack = stack
+        return client
 
     async def __aenter__(self) -> Self:
         return self
@@ -52,6 +62,9 @@ class AsyncClient:
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
+        if self._stack is not None:
+            self._stack.leave()
+            self._stack = None
 
     async def search(self, query: QueryLike, top: int = 10, **options: Unpack[SearchKeywords]) -> Hits:
         """Return the nearest frames; see ``Client.search``."""
@@ -68,6 +81,8 @@ class AsyncClient:
 
     async def enqueue(self, sources: Sources, **options: Unpack[EnqueueOptions]) -> AsyncJob:
         """Enqueue sources to index and return their job; see ``Client.enqueue``."""
+        if self._stack is not None:
+            sources = absolute_sources(sources)
         return AsyncJob(self, await self._run(calls.enqueue(sources, options)))
 
     async def upload(self, path: str | os.PathLike[str], name: str | None = None) -> Upload:

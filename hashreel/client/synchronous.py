@@ -16,6 +16,7 @@ from hashreel.client.calls import Call, EnqueueOptions, SearchKeywords, Sources,
 from hashreel.client.connection import client_options, request_options
 from hashreel.client.exchange import Exchange, Outcome, Step, answers_of, check_url, exchange
 from hashreel.client.job_waits import ENDED, JobView, Progress, pauses, shown
+from hashreel.client.local import LocalStack, absolute_sources, join_stack
 from hashreel.client.queries import QueryLike
 from hashreel.client.results import Hits
 from hashreel.errors import UnavailableError
@@ -50,6 +51,27 @@ class Client:
         self.url = check_url(url)
         self.timeout_s = timeout_s
         self._http = httpx.Client(**client_options(self.url, api_key, timeout_s))
+        self._stack: LocalStack | None = None
+
+    @classmethod
+    def local(cls, data: str | os.PathLike[str] = "hashreel-data", timeout_s: float = 30.0) -> Self:
+        """Return a client of the embedded stack over a folder, which is started if it does not run.
+
+        The stack is a process of its own (Redis, a worker, the search service); it ends a minute after its
+        last client. Any file that this user can read may be enqueued.
+
+        Args:
+            data: Folder of the stack's files; made if it is missing.
+            timeout_s: Longest wait for one answer, in seconds.
+
+        Raises:
+            MissingExtraError: if the engine is not installed.
+            UnavailableError: if the stack does not come up; the message ends with its log.
+        """
+        stack = join_stack(data)
+        client = cls(stack.url, timeout_s=timeout_s)
+        client._stack = stack
+        return client
 
     def __enter__(self) -> Self:
         return self
@@ -62,6 +84,9 @@ class Client:
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
+        if self._stack is not None:
+            self._stack.leave()
+            self._stack = None
 
     def search(self, query: QueryLike, top: int = 10, **options: Unpack[SearchKeywords]) -> Hits:
         """Return the nearest frames in order of (distance, frame id).
@@ -97,6 +122,8 @@ class Client:
                 ``keyframes="codec"`` (those of the encoder that made the file) and ``scenes=True``. ``tags``: given
                 to every video. ``collection``: into which. ``again``: encode what is indexed already once more.
         """
+        if self._stack is not None:
+            sources = absolute_sources(sources)
         return Job(self, self._run(calls.enqueue(sources, options)))
 
     def upload(self, path: str | os.PathLike[str], name: str | None = None) -> Upload:
