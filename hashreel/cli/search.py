@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -47,7 +47,7 @@ def cli(
     tags: tuple[str, ...],
     videos: tuple[int, ...],
     between: tuple[str, str] | None,
-    group: str | None,
+    group: Literal["video"] | None,
     collection: str | None,
     as_csv: bool,
     url: str | None,

@@ -8,12 +8,13 @@ import os
 import subprocess
 import time
 import uuid
-from collections.abc import Iterable
 from dataclasses import dataclass
 from io import BufferedWriter
 from pathlib import Path
 
+from hashreel.client.calls import Sources
 from hashreel.errors import MissingExtraError, UnavailableError
+from hashreel.schemas import Upload
 
 __all__ = ["LocalStack", "absolute_sources", "join_stack"]
 
@@ -38,10 +39,18 @@ class LocalStack:
         Path(self.lease.name).unlink(missing_ok=True)
 
 
-def absolute_sources(sources: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[str]:
-    """Return paths as the stack's processes understand them, whatever folder those run in."""
-    listed = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
-    return [text if "://" in (text := os.fspath(source)) else os.path.abspath(text) for source in listed]
+def absolute_sources(sources: Sources) -> list[str | Upload]:
+    """Return paths as the stack's processes understand them, whatever folder those run in.
+
+    Uploads and URLs stay what they are.
+    """
+    listed = [sources] if isinstance(sources, str | os.PathLike | Upload) else list(sources)
+    return [source if isinstance(source, Upload) else _absolute(os.fspath(source)) for source in listed]
+
+
+def _absolute(source: str) -> str:
+    is_upload = source.startswith("uploads/") and not os.path.exists(source)
+    return source if "://" in source or is_upload else os.path.abspath(source)
 
 
 def join_stack(folder: str | os.PathLike[str]) -> LocalStack:
