@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -14,12 +15,15 @@ from av.video.stream import VideoStream
 
 from hashreel.errors import DecodeError, ForbiddenError, NotFoundError, UnavailableError
 
-__all__ = ["check_file", "choose_video_stream", "frame_rate_of", "open_container", "plain_reason"]
+__all__ = ["MAX_FRAME_PIXELS", "check_file", "choose_video_stream", "frame_rate_of", "open_container", "plain_reason"]
 
 # Formats that make FFmpeg open *other* files or addresses named inside the file, or that read no file at all.
 INDIRECT_FORMATS = frozenset(
     {"concat", "dash", "hls", "image2", "imf", "lavfi", "rtp", "rtsp", "sap", "sdp", "tty", "webm_dash_manifest"}
 )
+
+MAX_FRAME_PIXELS = 16_384 * 8_704
+"""Frames with more pixels than the largest that H.265 knows are refused, before memory is taken for them."""
 
 COVER = Disposition.attached_pic | Disposition.timed_thumbnails
 
@@ -31,12 +35,12 @@ def check_file(path: str | os.PathLike[str]) -> Path:
         NotFoundError: If there is no such file.
         ForbiddenError: If it may not be read.
         UnavailableError: If reading it fails in another way (a network file system that is away, say).
-        DecodeError: If it is a folder or empty.
+        DecodeError: If it is a folder, a device or empty.
     """
     file = Path(path)
     try:
-        if file.is_dir():
-            raise DecodeError(f"{file.name}: this is a folder, not a video file")
+        if not stat.S_ISREG(file.stat().st_mode):
+            raise DecodeError(f"{file.name}: this is a folder or a device, not a file")
         with file.open("rb") as stream:
             is_empty = not stream.read(1)
     except FileNotFoundError as exc:
@@ -54,10 +58,14 @@ def open_container(path: str | os.PathLike[str]) -> InputContainer:
     """Return the opened file. Only this file is read: play lists and the like are not followed.
 
     Raises:
-        DecodeError: If it is no video that FFmpeg knows, or empty.
+        DecodeError: If it is no video that FFmpeg knows, empty, or its name is not UTF-8.
         HashreelError: As :func:`check_file`.
     """
     file = check_file(path)
+    try:
+        os.fspath(file).encode()
+    except UnicodeEncodeError as exc:
+        raise DecodeError(f"{file.name!a}: the file's name is not UTF-8; rename it") from exc
     options = {"format_whitelist": _self_contained_formats(), "protocol_whitelist": "file"}
     try:
         # The prefix keeps a name like "http:clip.mp4" or "12:30.mp4" a file's name.

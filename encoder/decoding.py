@@ -86,6 +86,8 @@ class DecodingPass:
         yield None
 
     def _decode(self, packet: Packet[VideoStream] | None) -> list[av.VideoFrame]:
+        if packet is not None and packet.is_corrupt:
+            self._damage("read", "a packet is damaged or incomplete", packet.pts)
         try:
             return self._stream.codec_context.decode(packet)
         except av.EOFError:
@@ -136,5 +138,5 @@ class DecodingPass:
         jumps = self.timeline.jumps
         time_ms = self.timeline.time_of(frame)
         if self.timeline.jumps > jumps:
-            note(self.warnings, [DecodeWarning("read", "time stamps start over; time is counted on", time_ms)])
+            note(self.warnings, [DecodeWarning("read", "time stamps jump; time goes on from before the jump", time_ms)])
         return time_ms

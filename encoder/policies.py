@@ -19,8 +19,9 @@ MAX_STEP_S = 3600.0
 class Every:
     """One frame a step: the first frame of each cell [k · step, (k + 1) · step) of a grid over the video's time.
 
-    The grid starts at the video's first time stamp and is kept in whole milliseconds, so that a frame's cell
-    follows from its time alone and a video may be decoded in pieces.
+    The grid starts with the video stream and is kept in whole milliseconds, so that a frame's cell follows from
+    its time alone and a video may be decoded in pieces. A cell in which no frame begins gives none: a picture
+    that stands for a minute is one key-frame.
 
     Args:
         seconds: The step, 0.04 to 3600, rounded to a millisecond.

@@ -17,7 +17,7 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from encoder.containers import check_file, choose_video_stream, open_container
+from encoder.containers import MAX_FRAME_PIXELS, check_file, choose_video_stream, open_container
 from encoder.damage import DecodeWarning, note
 from encoder.decoding import DecodingPass, TimedFrame
 from hashreel.errors import BadInputError, DecodeError
@@ -167,4 +167,5 @@ class VideoReader:
         context = stream.codec_context
         context.thread_type = "AUTO" if self._threads > 1 else "NONE"
         context.thread_count = self._threads
+        context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
         return container, stream

@@ -14,6 +14,9 @@ __all__ = ["LONGEST_STEP_BACK_MS", "Timeline"]
 LONGEST_STEP_BACK_MS = 1000
 """A stamp that lies further back than this starts a new stretch (files joined end to end); less is jitter."""
 
+LONGEST_GAP_MS = 24 * 3600 * 1000
+"""A stamp that lies further ahead than this is damaged."""
+
 FALLBACK_RATE = 25.0
 
 
@@ -21,7 +24,8 @@ class Timeline:
     """Gives each frame of one pass its time: whole milliseconds, never decreasing, 0 at the stream's start.
 
     A frame's presentation stamp decides, else its decoding stamp, else the frames are counted at the stream's
-    rate. Small steps back are levelled; after a large one, time goes on from where it was.
+    rate. Small steps back are levelled; after a large one, or one ahead that cannot be, time goes on from
+    where it was.
     """
 
     def __init__(self, stream: VideoStream) -> None:
@@ -33,7 +37,7 @@ class Timeline:
         self._shift = 0
         self._counted_from = 0.0
         self.jumps = 0
-        """How many large steps back were met."""
+        """How many such steps were met."""
         self.is_counting = False
         """True once a frame without any stamp was met: its time is right only if all before it were seen."""
 
@@ -53,7 +57,7 @@ class Timeline:
     def _from_stamp(self, stamp: int) -> int:
         exact = (stamp - self._origin) * self._time_base * 1000
         time = (2 * exact.numerator + exact.denominator) // (2 * exact.denominator) + self._shift
-        if self._last is not None and time < self._last - LONGEST_STEP_BACK_MS:
+        if self._last is not None and not -LONGEST_STEP_BACK_MS <= time - self._last <= LONGEST_GAP_MS:
             self.jumps += 1
             step = round(self._last + self._frame_ms) - time
             self._shift += step
