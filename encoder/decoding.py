@@ -48,6 +48,7 @@ class DecodingPass:
         self._keys_awaited = keys_awaited
         self._is_tolerant = is_tolerant
         self._damaged_from: int | None = None
+        self._keys_since_damage: set[int | None] = set()
         self._holds_frames = True
         self._time_ms: int | None = None
         self.keys_only = False
@@ -88,6 +89,8 @@ class DecodingPass:
     def _decode(self, packet: Packet[VideoStream] | None) -> list[av.VideoFrame]:
         if packet is not None and packet.is_corrupt:
             self._damage("read", "a packet is damaged or incomplete", packet.pts)
+        elif packet is not None and packet.is_keyframe and self._keys_awaited:
+            self._keys_since_damage.add(packet.pts)
         try:
             return self._stream.codec_context.decode(packet)
         except av.EOFError:
@@ -126,12 +129,16 @@ class DecodingPass:
         return not self._keys_awaited
 
     def _is_after_damage(self, frame: av.VideoFrame) -> bool:
-        # Frames come out later than their packets go in: a key-frame may still be from before the damage.
-        return self._damaged_from is None or frame.pts is None or frame.pts > self._damaged_from
+        # Frames come out later than their packets go in: a key-frame may still be from before the damage. And
+        # stamps may start over, so that a later frame has a lower one.
+        if self._damaged_from is None or frame.pts is None:
+            return True
+        return frame.pts > self._damaged_from or frame.pts in self._keys_since_damage
 
     def _damage(self, stage: str, reason: str, stamp: int | None) -> None:
         self._keys_awaited = max(self._keys_awaited, 1)
         self._damaged_from = stamp
+        self._keys_since_damage.clear()
         note(self.warnings, [DecodeWarning(stage, reason, self._time_ms)])
 
     def _time_of(self, frame: av.VideoFrame) -> int:
