@@ -11,7 +11,7 @@ from encoder.codes import Codes, check_codes
 from hashreel.errors import BadInputError, ConflictError
 from indexer.ranges import MAX_FRAME_ID
 
-__all__ = ["check_frame_ids", "check_new_frames", "check_radius", "check_top", "check_weights", "pad_codes"]
+__all__ = ["bytes_of", "check_frame_ids", "check_new_frames", "check_radius", "check_top", "check_weights", "pad_codes"]
 
 
 def check_frame_ids(frame_ids: NDArray[Any]) -> NDArray[np.int64]:
@@ -99,3 +99,8 @@ def pad_codes(codes: Codes, num_words: int) -> NDArray[np.uint64]:
     padded = np.zeros((len(codes), 8 * num_words), np.uint8)
     padded[:, : codes.shape[1]] = codes
     return padded.view(np.dtype("<u8"))
+
+
+def bytes_of(words: NDArray[np.uint64], num_bytes: int) -> Codes:
+    """Return padded codes, uint64 [n, words], as packed codes, uint8 [n, num_bytes]."""
+    return np.ascontiguousarray(words.view(np.uint8)[:, :num_bytes])

@@ -12,12 +12,20 @@ from numpy.typing import NDArray
 
 from encoder.codes import Codes, check_codes
 from hashreel.errors import NotFoundError
-from indexer.arguments import check_frame_ids, check_new_frames, check_radius, check_top, pad_codes
-from indexer.buffers import Column, clear_bits, filled_bitmap, grown_bitmap
+from indexer.arguments import (
+    bytes_of,
+    check_frame_ids,
+    check_new_frames,
+    check_radius,
+    check_top,
+    pad_codes,
+)
+from indexer.buffers import clear_bits, filled_bitmap
 from indexer.faiss_tools import flat_view, nearest, rows_within, selector
 from indexer.index import Found, Index, allowed_ranges
 from indexer.ranges import check_ranges, expand
-from indexer.runs import RowMap, Runs
+from indexer.rowstore import RowState, RowStore, compacted, no_rows
+from indexer.runs import Runs
 from indexer.ties import first_pairs, settled_pairs, sorted_pairs
 
 __all__ = ["FlatIndex"]
@@ -28,16 +36,6 @@ _SLACK = 16
 # Filters that leave less than this share are answered from a copy of the rows they leave: FAISS asks its
 # selector about every single row, which makes a scan more than twice as dear.
 _GATHER_SHARE = 0.25
-
-
-@dataclass(frozen=True)
-class _State:
-    """What one search sees. ``alive`` is None while no row is dead."""
-
-    codes: NDArray[np.uint64]
-    runs: Runs
-    alive: NDArray[np.uint8] | None
-    count: int
 
 
 @dataclass(frozen=True)
@@ -68,46 +66,26 @@ class FlatIndex(Index):
         super().__init__(bits)
         self._dead_share = dead_share
         self._writing = threading.Lock()
-        self._reset(np.empty((0, self.num_words), np.uint64), None)
+        self._begin(no_rows(self.num_words))
 
-    def _reset(self, codes: NDArray[np.uint64], runs: Runs | None) -> None:
-        self._codes = Column(codes)
-        self._rows = RowMap(runs)
-        self._alive: NDArray[np.uint8] | None = None
-        self._count = len(codes)
-        self._publish()
-
-    def _publish(self) -> None:
-        self._state = _State(self._codes.view(), self._rows.freeze(), self._alive, self._count)
+    def _begin(self, state: RowState) -> None:
+        self._rows = RowStore(state)
+        self._state = self._rows.state()
 
     def add(self, frame_ids: NDArray[Any], codes: NDArray[Any]) -> None:
         ids, array = check_new_frames(frame_ids, codes, self.bits)
         with self._writing:
-            self._rows.add(ids, len(self._codes))
-            self._codes.append(pad_codes(array, self.num_words))
-            if self._alive is not None:
-                self._alive = grown_bitmap(self._alive, len(self._codes))
-            self._count += len(ids)
-            self._publish()
+            self._rows.add(ids, pad_codes(array, self.num_words))
+            self._state = self._rows.state()
 
     def delete_ranges(self, ranges: NDArray[Any]) -> int:
         wanted = check_ranges(ranges)
         with self._writing:
-            rows = self._rows.remove(wanted)
-            removed = int((rows[:, 1] - rows[:, 0]).sum())
-            if removed:
-                self._bury(rows)
-                self._count -= removed
-                self._publish()
-                if len(self._codes) - self._count > self._dead_share * len(self._codes):
-                    self._compact()
+            removed = self._rows.remove(wanted)
+            self._state = self._rows.state()
+            if self._state.dead > self._dead_share * len(self._state.codes):
+                self._begin(compacted(self._state))
         return removed
-
-    def _bury(self, rows: NDArray[np.int64]) -> None:
-        # Searches that run hold the old bitmap, so it is copied before bits are cleared.
-        alive = filled_bitmap(len(self._codes)) if self._alive is None else self._alive.copy()
-        clear_bits(alive, rows)
-        self._alive = alive
 
     def __len__(self) -> int:
         return self._state.count
@@ -167,49 +145,34 @@ class FlatIndex(Index):
     def items(
         self, allowed: NDArray[Any] | None = None, block: int = 65_536
     ) -> Iterator[tuple[NDArray[np.int64], Codes]]:
-        state = self._state
-        firsts, rows, lengths = state.runs.pieces(allowed_ranges(allowed))
-        all_rows, all_ids = expand(rows, rows + lengths), expand(firsts, firsts + lengths)
-        for start in range(0, len(all_rows), block):
-            yield all_ids[start : start + block], self._bytes(state.codes[all_rows[start : start + block]])
+        for ids, words in self._state.blocks(allowed_ranges(allowed), block):
+            yield ids, bytes_of(words, self.num_bytes)
 
     def codes_of(self, frame_ids: NDArray[Any]) -> Codes:
         state, ids = self._state, check_frame_ids(frame_ids)
         rows = state.runs.rows_of(ids)
         if (rows < 0).any():
             raise NotFoundError(f"frame id {ids[np.argmax(rows < 0)]} is not in the index")
-        return self._bytes(state.codes[rows])
+        return bytes_of(state.codes[rows], self.num_bytes)
 
     def compact(self) -> None:
         with self._writing:
-            self._compact()
-
-    def _compact(self) -> None:
-        firsts, rows, lengths = self._rows.freeze().pieces(None)
-        codes = self._codes.view()[expand(rows, rows + lengths)]
-        first_rows = np.cumsum(lengths) - lengths
-        self._reset(codes, Runs(first_rows, firsts.copy(), firsts.copy(), first_rows.copy(), lengths.copy()))
+            self._begin(compacted(self._state))
 
     def status(self) -> dict[str, Any]:
         state = self._state
-        held: list[NDArray[Any]] = [state.codes, state.runs.first_rows, state.runs.first_ids]
-        held += [state.runs.live_ids, state.runs.live_rows, state.runs.live_lengths]
-        held += [] if state.alive is None else [state.alive]
         return {
             "kind": self.kind,
             "bits": self.bits,
             "exact": self.exact,
             "frames": state.count,
             "rows": len(state.codes),
-            "tombstones": len(state.codes) - state.count,
-            "bytes": sum(array.nbytes for array in held),
+            "tombstones": state.dead,
+            "bytes": sum(array.nbytes for array in state.arrays().values()),
         }
 
     def _padded(self, codes: NDArray[Any]) -> NDArray[np.uint8]:
         return pad_codes(check_codes(codes, self.bits), self.num_words).view(np.uint8)
-
-    def _bytes(self, words: NDArray[np.uint64]) -> Codes:
-        return np.ascontiguousarray(words.view(np.uint8)[:, : self.num_bytes])
 
     def _gallery(self, allowed: NDArray[Any] | None) -> _Gallery:
         state, ranges = self._state, allowed_ranges(allowed)
@@ -232,7 +195,7 @@ def _gathered(
     return _Gallery(flat_view(copied), None, len(copied), runs, (copied,))
 
 
-def _selected(state: _State, rows: NDArray[np.int64], lengths: NDArray[np.int64]) -> _Gallery:
+def _selected(state: RowState, rows: NDArray[np.int64], lengths: NDArray[np.int64]) -> _Gallery:
     """Return the whole gallery with a bitmap of the given rows."""
     order = np.argsort(rows)
     starts, ends = rows[order], (rows + lengths)[order]

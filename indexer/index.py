@@ -238,8 +238,15 @@ def _make_flat(bits: int, **options: Any) -> Index:
     return FlatIndex(bits, **options)
 
 
+def _make_exact(bits: int, **options: Any) -> Index:
+    from indexer.exact import ExactIndex
+
+    return ExactIndex(bits, **options)
+
+
 KINDS: dict[str, Callable[..., Index]] = {
     "flat": _make_flat,
+    "exact": _make_exact,
 }
 """Every kind that :func:`make_index` knows, with the function that imports and makes it."""
 

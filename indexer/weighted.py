@@ -13,7 +13,7 @@ from indexer.arguments import check_top, check_weights
 if TYPE_CHECKING:
     from indexer.index import Index
 
-__all__ = ["byte_tables", "scan_weighted"]
+__all__ = ["byte_tables", "check_weighted", "scan_weighted"]
 
 
 def byte_tables(codes: Codes, weights: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -32,18 +32,23 @@ def byte_tables(codes: Codes, weights: NDArray[np.float32]) -> NDArray[np.float3
     return np.asarray(tables, np.float32)
 
 
+def check_weighted(codes: NDArray[Any], weights: NDArray[Any], top: int, bits: int) -> tuple[NDArray[np.float32], int]:
+    """Return the byte tables of checked arguments, and ``top``."""
+    queries = check_codes(codes, bits)
+    return byte_tables(queries, check_weights(weights, len(queries), bits)), check_top(top)
+
+
 def scan_weighted(
     index: Index, codes: NDArray[Any], weights: NDArray[Any], top: int, allowed: NDArray[Any] | None
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Return the nearest frames by weighted distance; see :meth:`indexer.index.Index.search_weighted`."""
-    queries = check_codes(codes, index.bits)
-    tables = byte_tables(queries, check_weights(weights, len(queries), index.bits))
-    k = min(check_top(top), len(index))
-    best = [(np.empty(0, np.float32), np.empty(0, np.int64)) for _ in queries]
+    tables, wanted = check_weighted(codes, weights, top, index.bits)
+    k = min(wanted, len(index))
+    best = [(np.empty(0, np.float32), np.empty(0, np.int64)) for _ in tables]
     for ids, block in index.items(allowed):
         for i, table in enumerate(tables):
             best[i] = _keep_smallest(best[i], _distances(table, block), ids, k)
-    if not len(queries):
+    if not len(tables):
         return np.empty((0, 0), np.float32), np.empty((0, 0), np.int64)
     return np.stack([pair[0] for pair in best]), np.stack([pair[1] for pair in best])
 

@@ -1,0 +1,379 @@
+"""Our own exact kind: multi-index hashing over a large main part, a scan over what came since.
+
+Writes go to the delta; deletions clear a bit. When the delta has grown or too many rows are dead, a background
+thread folds everything into a new main part beside the old one, which answers until the two are swapped.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoder.codes import Codes, check_codes
+from hashreel.errors import ConflictError, NotFoundError
+from indexer.arguments import bytes_of, check_frame_ids, check_new_frames, check_radius, check_top, pad_codes
+from indexer.buffers import clear_bits, filled_bitmap
+from indexer.index import Found, Index, allowed_ranges
+from indexer.kernels.answer import answer, answer_by_scan
+from indexer.kernels.parts import Answers, Part, Query
+from indexer.kernels.rows import count_alive, list_alive
+from indexer.kernels.weighted import answer_weighted
+from indexer.multi_index import MIN_TABLE_ROWS
+from indexer.ranges import MAX_FRAME_ID, Ranges, check_ranges, ranges_of_ids
+from indexer.rowstore import RowState, RowStore, no_rows
+from indexer.sorted_part import ALL_ALIVE, SortedPart, empty_part, fold
+from indexer.weighted import check_weighted
+
+__all__ = ["ExactIndex"]
+
+logger = logging.getLogger(__name__)
+
+_EVERYTHING = np.array([[0, MAX_FRAME_ID + 1]], np.int64)
+
+
+@dataclass(frozen=True)
+class _State:
+    """What one search sees: the main part, its live rows, and the delta."""
+
+    main: SortedPart
+    alive: NDArray[np.uint64]
+    dead: int
+    delta: RowState
+
+    @cached_property
+    def count(self) -> int:
+        return self.main.num_rows - self.dead + self.delta.count
+
+    @cached_property
+    def whole(self) -> Part:
+        return self.main.part(self.alive, self.main.row_ranges(None))
+
+    @cached_property
+    def recent(self) -> Part:
+        delta = self.delta
+        alive = ALL_ALIVE if delta.alive is None else delta.alive.view(np.uint64)
+        rows = np.array([[0, len(delta.codes)]], np.int64)
+        codes, runs = delta.codes.reshape(-1), delta.runs
+        return Part(codes, alive, runs.first_rows, runs.first_ids, delta.is_ascending, rows)
+
+    def admitted(self, allowed: NDArray[Any] | None) -> tuple[Ranges, Part, int]:
+        """Return the id ranges, the main part cut down to them, and how many rows there are at most."""
+        ranges = allowed_ranges(allowed)
+        if ranges is None:
+            return _EVERYTHING, self.whole, self.count
+        rows = self.main.row_ranges(ranges)
+        most = int((rows[:, 1] - rows[:, 0]).sum()) + self.delta.count
+        return ranges, self.main.part(self.alive, rows), min(most, self.count)
+
+
+class ExactIndex(Index):
+    """Exact search that touches a few thousand codes of ten million.
+
+    Codes of up to 64 bits are found by multi-index hashing once there are enough of them; longer ones, small
+    galleries, and searches that would probe too many buckets are scanned by blocks.
+
+    Args:
+        bits: length of a code, in [8, 256].
+        delta_rows: fold the delta into the main part when it has more rows than this ...
+        delta_share: ... and more than this share of the main part's.
+        dead_share: fold when more than this share of all rows is deleted.
+        table_rows: build tables only for at least so many rows.
+        probe_effort: probe tables while that costs less than this share of a scan.
+        background: whether folding starts by itself; else only :meth:`compact` folds.
+    """
+
+    kind = "exact"
+
+    def __init__(
+        self,
+        bits: int,
+        delta_rows: int = 65_536,
+        delta_share: float = 1 / 64,
+        dead_share: float = 0.25,
+        table_rows: int = MIN_TABLE_ROWS,
+        probe_effort: float = 0.5,
+        background: bool = True,
+    ) -> None:
+        super().__init__(bits)
+        self._limits = (delta_rows, delta_share, dead_share)
+        self._table_rows = table_rows
+        self._probe_effort = probe_effort
+        self._background = background
+        self._words = (0,) * self.num_words
+        self._writing = threading.Lock()
+        self._folder: threading.Thread | None = None
+        self._deleted_meanwhile: list[Ranges] | None = None
+        self._not_before = 0
+        self._folds = 0
+        self._begin(empty_part(), ALL_ALIVE, 0, no_rows(self.num_words))
+
+    def _begin(self, main: SortedPart, alive: NDArray[np.uint64], dead: int, delta: RowState) -> None:
+        self._delta = RowStore(delta)
+        self._state = _State(main, alive, dead, delta)
+
+    # Writing
+
+    def add(self, frame_ids: NDArray[Any], codes: NDArray[Any]) -> None:
+        ids, array = check_new_frames(frame_ids, codes, self.bits)
+        if not len(ids):
+            return
+        words = pad_codes(array, self.num_words)
+        with self._writing:
+            state = self._state
+            _check_absent(state, ids)
+            self._delta.add(ids, words)
+            self._state = _State(state.main, state.alive, state.dead, self._delta.state())
+            self._fold_if_due()
+
+    def delete_ranges(self, ranges: NDArray[Any]) -> int:
+        wanted = check_ranges(ranges)
+        with self._writing:
+            state = self._state
+            alive, removed = _buried(state.main, state.alive, wanted)
+            removed_late = self._delta.remove(wanted)
+            if removed + removed_late:
+                self._state = _State(state.main, alive, state.dead + removed, self._delta.state())
+            if self._deleted_meanwhile is not None:
+                self._deleted_meanwhile.append(wanted)
+            self._fold_if_due()
+        return removed + removed_late
+
+    # Folding
+
+    def _is_due(self) -> bool:
+        delta_rows, delta_share, dead_share = self._limits
+        state = self._state
+        late, rows = len(state.delta.codes), state.main.num_rows + len(state.delta.codes)
+        dead = state.dead + state.delta.dead
+        grown = late > max(delta_rows, delta_share * state.main.num_rows)
+        return rows >= self._not_before and (grown or dead > max(1024, dead_share * rows))
+
+    def _fold_if_due(self) -> None:
+        if self._background and self._folder is None and self._is_due():
+            self._folder = threading.Thread(target=self._fold_in_background, name="hashreel-fold", daemon=True)
+            self._folder.start()
+
+    def _fold_in_background(self) -> None:
+        again = True
+        while again:
+            try:
+                self._fold()
+            except Exception:
+                state = self._state
+                rows = state.main.num_rows + len(state.delta.codes)
+                self._not_before = 2 * rows
+                logger.exception("folding %d rows failed; the index goes on without, and slower", rows)
+            with self._writing:
+                again = self._is_due()
+                if not again:
+                    self._folder = None
+
+    def _fold(self) -> None:
+        """Build the next main part beside the present one, then swap; only one thread at a time comes here."""
+        with self._writing:
+            state = self._state
+            self._deleted_meanwhile = []
+        try:
+            main = fold(state.main, state.alive, state.dead, state.delta, self.bits, self._table_rows)
+            with self._writing:
+                self._swap(main, len(state.delta.codes))
+        finally:
+            self._deleted_meanwhile = None
+
+    def _swap(self, main: SortedPart, folded_rows: int) -> None:
+        alive, dead = ALL_ALIVE, 0
+        for ranges in self._deleted_meanwhile or ():
+            alive, removed = _buried(main, alive, ranges)
+            dead += removed
+        self._begin(main, alive, dead, self._delta.since(folded_rows))
+        self._folds += 1
+
+    def compact(self) -> None:
+        while True:
+            with self._writing:
+                running = self._folder
+                if running is None:
+                    self._folder = threading.current_thread()
+                    break
+            running.join()
+        try:
+            self._fold()
+        finally:
+            with self._writing:
+                self._folder = None
+
+    def close(self) -> None:
+        running = self._folder
+        if running is not None and running is not threading.current_thread():
+            running.join()
+
+    # Searching
+
+    def __len__(self) -> int:
+        return self._state.count
+
+    def search(self, codes: NDArray[Any], top: int, allowed: NDArray[Any] | None = None) -> Found:
+        queries = self._padded(codes)
+        radii = np.full(len(queries), self.bits, np.int32)
+        answers = self._answer(queries, radii, check_top(top), allowed)
+        # Without a radius, every query finds the same number of frames.
+        found = int(answers.sizes[0]) if len(queries) else 0
+        return answers.distances[:, :found], answers.keys[:, :found]
+
+    def _answer(
+        self, queries: NDArray[np.uint64], radii: NDArray[np.int32], room: int, allowed: NDArray[Any] | None
+    ) -> Answers:
+        state = self._state
+        ranges, main, most = state.admitted(allowed)
+        shape = (len(queries), min(room, most))
+        answers = Answers(np.empty(shape, np.int32), np.empty(shape, np.int64), np.zeros(len(queries), np.int64))
+        if shape[1]:
+            query = Query(self._words, queries, radii, ranges, False)
+            self._run(query, main, state, answers)
+        return answers
+
+    def within(
+        self,
+        codes: NDArray[Any],
+        radius: int | NDArray[Any],
+        allowed: NDArray[Any] | None = None,
+        limit: int | None = None,
+    ) -> list[Found]:
+        queries = self._padded(codes)
+        radii = check_radius(radius, len(queries), self.bits)
+        if limit is not None:
+            return _rows_of(self._answer(queries, radii, check_top(limit), allowed))
+        found = []
+        for i in range(len(queries)):
+            room = int(self._count(queries[i : i + 1], radii[i : i + 1].copy(), allowed)[0])
+            found += _rows_of(self._answer(queries[i : i + 1], radii[i : i + 1].copy(), room, allowed))
+        return found
+
+    def count_within(
+        self, codes: NDArray[Any], radius: int | NDArray[Any], allowed: NDArray[Any] | None = None
+    ) -> NDArray[np.int64]:
+        queries = self._padded(codes)
+        return self._count(queries, check_radius(radius, len(queries), self.bits), allowed)
+
+    def _count(
+        self, queries: NDArray[np.uint64], radii: NDArray[np.int32], allowed: NDArray[Any] | None
+    ) -> NDArray[np.int64]:
+        state = self._state
+        ranges, main, _ = state.admitted(allowed)
+        none = np.empty((len(queries), 0), np.int32)
+        answers = Answers(none, none.astype(np.int64), np.zeros(len(queries), np.int64))
+        query = Query(self._words, queries, radii, ranges, True)
+        self._run(query, main, state, answers)
+        return answers.sizes
+
+    def _run(self, query: Query, main: Part, state: _State, answers: Answers) -> None:
+        tables, width = state.main.tables, state.main.width
+        if self.num_words > 1:
+            answer_by_scan(query, main, state.recent, answers)
+        else:
+            answer(query, main, tables, width, self._probe_effort, state.recent, answers)
+
+    def search_weighted(
+        self, codes: NDArray[Any], weights: NDArray[Any], top: int, allowed: NDArray[Any] | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        tables, wanted = check_weighted(codes, weights, top, self.bits)
+        state = self._state
+        ranges, main, most = state.admitted(allowed)
+        shape = (len(tables), min(wanted, most))
+        distances, ids = np.empty(shape, np.float32), np.empty(shape, np.int64)
+        sizes = np.zeros(len(tables), np.int64)
+        if distances.size:
+            answer_weighted(self._words, tables, ranges, main, state.recent, distances, ids, sizes)
+        found = int(sizes[0]) if len(sizes) else 0
+        return distances[:, :found], ids[:, :found]
+
+    # Reading
+
+    def items(
+        self, allowed: NDArray[Any] | None = None, block: int = 65_536
+    ) -> Iterator[tuple[NDArray[np.int64], Codes]]:
+        state, ranges = self._state, allowed_ranges(allowed)
+        late_ids, late_rows = state.delta.in_order(ranges)
+        rows = list_alive(state.alive, state.main.row_ranges(ranges))
+        # How many frames of the delta come before each frame of the main part, and so the merged order.
+        ids = state.main.ids_of(rows)
+        order = np.argsort(np.concatenate((ids, late_ids)), kind="stable")
+        all_ids = np.concatenate((ids, late_ids))
+        main_codes = state.main.codes.reshape(-1, self.num_words)
+        for start in range(0, len(order), block):
+            chosen = order[start : start + block]
+            words = np.empty((len(chosen), self.num_words), np.uint64)
+            is_late = chosen >= len(rows)
+            words[~is_late] = main_codes[rows[chosen[~is_late]]]
+            words[is_late] = state.delta.codes[late_rows[chosen[is_late] - len(rows)]]
+            yield all_ids[chosen], bytes_of(words, self.num_bytes)
+
+    def codes_of(self, frame_ids: NDArray[Any]) -> Codes:
+        state, ids = self._state, check_frame_ids(frame_ids)
+        words = np.empty((len(ids), self.num_words), np.uint64)
+        late = state.delta.runs.rows_of(ids)
+        is_late = late >= 0
+        words[is_late] = state.delta.codes[late[is_late]]
+        words[~is_late] = state.main.codes.reshape(-1, self.num_words)[_main_rows(state, ids[~is_late])]
+        return bytes_of(words, self.num_bytes)
+
+    def status(self) -> dict[str, Any]:
+        state = self._state
+        late = sum(array.nbytes for array in state.delta.arrays().values())
+        return {
+            "kind": self.kind,
+            "bits": self.bits,
+            "exact": self.exact,
+            "frames": state.count,
+            "rows": state.main.num_rows + len(state.delta.codes),
+            "tombstones": state.dead + state.delta.dead,
+            "bytes": state.main.num_bytes + state.alive.nbytes + late,
+            "delta_rows": len(state.delta.codes),
+            "tables": len(state.main.tables.offsets),
+            "table_bits": state.main.width,
+            "folding": self._folder is not None,
+            "folds": self._folds,
+        }
+
+    def _padded(self, codes: NDArray[Any]) -> NDArray[np.uint64]:
+        return pad_codes(check_codes(codes, self.bits), self.num_words)
+
+
+def _rows_of(answers: Answers) -> list[Found]:
+    return [(answers.distances[i, :size], answers.keys[i, :size]) for i, size in enumerate(answers.sizes.tolist())]
+
+
+def _buried(main: SortedPart, alive: NDArray[np.uint64], ranges: Ranges) -> tuple[NDArray[np.uint64], int]:
+    """Return the bitmap without the frames inside id ranges, and how many of them were alive."""
+    rows = main.row_ranges(ranges)
+    removed = count_alive(alive, rows)
+    if not removed:
+        return alive, 0
+    # Searches that run hold the old bitmap, so it is copied before bits are cleared.
+    left = alive.copy() if len(alive) else filled_bitmap(main.num_rows).view(np.uint64)
+    clear_bits(left.view(np.uint8), rows)
+    return left, int(removed)
+
+
+def _check_absent(state: _State, ids: NDArray[np.int64]) -> None:
+    if ids.min() > state.main.last_id:
+        return
+    rows = list_alive(state.alive, state.main.row_ranges(ranges_of_ids(ids)))
+    if len(rows):
+        taken = state.main.ids_of(rows[:1])[0]
+        raise ConflictError(f"frame id {taken} is in the index already; delete it before adding it again")
+
+
+def _main_rows(state: _State, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    rows, after = state.main.rows_before(ids), state.main.rows_before(ids + 1)
+    for row, end, frame_id in zip(rows.tolist(), after.tolist(), ids.tolist(), strict=True):
+        if row == end or not count_alive(state.alive, np.array([[row, end]])):
+            raise NotFoundError(f"frame id {frame_id} is not in the index")
+    return rows

@@ -1,0 +1,173 @@
+"""Multi-index hashing: look only at codes that agree with the query in a substring, or nearly so.
+
+Two codes at a distance of at most d differ by at most d // m in one of m disjoint substrings. So the buckets of
+each substring are probed in rings of growing distance rho from the query's own, table after table, until what
+has not been seen cannot matter any more: after table t of ring rho every code at a distance of at most
+m * rho + t has been seen. A code that several tables hold counts where it comes first.
+
+Source:
+    [0] Norouzi, Punjani, Fleet, Fast Exact Search in Hamming Space with Multi-Index Hashing, 2014,
+    https://arxiv.org/abs/1307.2982
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from indexer.kernels.compiling import REST_BLOCK, is_any_rest_near, kernel, popcount, prefetch
+from indexer.kernels.heap import offer
+from indexer.kernels.rows import is_admitted, is_alive
+from indexer.kernels.scan import reach_of
+
+__all__ = ["probe_part", "rest_of"]
+
+# What a probe costs, in codes that a scan passes in the same time: one cache miss or two.
+_PROBE_COST = 100
+_CODE_COST = 2
+
+_AHEAD = 3
+
+
+@kernel
+def rest_of(code: Any, low: Any, width: Any, is_compact: Any) -> Any:
+    """Return a code without the ``width`` bits from bit ``low`` on; the whole code if not compact."""
+    if not is_compact:
+        return code
+    below = code & ((np.uint64(1) << np.uint64(low)) - np.uint64(1))
+    above = (code >> np.uint64(low)) >> np.uint64(width)
+    return below | (above << np.uint64(low))
+
+
+@kernel
+def _is_seen_before(places: Any, table: Any, ring: Any, width: Any, different: Any) -> Any:
+    """Return whether an earlier table or ring has met the code with these differing bits."""
+    mask = (np.uint64(1) << np.uint64(width)) - np.uint64(1)
+    for other in range(places.shape[0]):
+        if other != table:
+            bits = (np.uint64(different) >> np.uint64(places[table, other])) & mask
+            distance = np.int64(popcount(bits))
+            if distance < ring or (distance == ring and other < table):
+                return True
+    return False
+
+
+@kernel
+def _take_block(
+    rests: Any, rows: Any, places: Any, table: Any, ring: Any, width: Any, rest: Any, base: Any,
+    first: Any, end: Any, alive: Any, ranges: Any, radius: Any, is_count: Any,
+    distances: Any, keys: Any, size: Any,
+) -> Any:  # fmt: skip
+    reach = reach_of(distances, size, radius)
+    for i in range(first, end):
+        different = rests[table, i] ^ rest
+        distance = np.int64(popcount(different)) + base
+        if distance > reach or _is_seen_before(places, table, ring, width, different):
+            continue
+        row = np.int64(rows[table, i])
+        if not (is_admitted(ranges, row) and is_alive(alive, row)):
+            continue
+        if is_count:
+            size += 1
+        else:
+            size = offer(distances, keys, size, distance, row)
+            reach = reach_of(distances, size, radius)
+    return size
+
+
+@kernel
+def _take_bucket(
+    rests: Any, rows: Any, places: Any, table: Any, ring: Any, width: Any, rest: Any, base: Any,
+    first: Any, end: Any, alive: Any, ranges: Any, radius: Any, is_count: Any,
+    distances: Any, keys: Any, size: Any,
+) -> Any:  # fmt: skip
+    as_rest = rests.dtype.type
+    row_start = table * rests.shape[1]
+    start = first
+    while start < end:
+        reach = reach_of(distances, size, radius) - base
+        near = reach >= 0 and is_any_rest_near(rests, row_start + start, rest, as_rest(reach + 1))
+        # Rows ascend within a bucket: past the heap's last row, equal distances come too late.
+        if near and 0 < size == distances.shape[0] and np.int64(rows[table, start]) > keys[0]:
+            bound = min(np.int64(distances[0]) - base, reach + 1)
+            near = is_any_rest_near(rests, row_start + start, rest, as_rest(bound))
+        if near:
+            size = _take_block(
+                rests, rows, places, table, ring, width, rest, base, start, min(start + REST_BLOCK, end),
+                alive, ranges, radius, is_count, distances, keys, size,
+            )  # fmt: skip
+        start += REST_BLOCK
+    return size
+
+
+@kernel
+def _probe_ring(
+    offsets: Any, rests: Any, rows: Any, places: Any, table: Any, ring: Any, masks: Any, width: Any, code: Any,
+    alive: Any, ranges: Any, radius: Any, is_count: Any, distances: Any, keys: Any, size: Any,
+) -> Any:  # fmt: skip
+    """Look into every bucket of a table at distance ``ring``; return the heap's size and the codes passed."""
+    low = table * width
+    is_compact = rests.itemsize == 4
+    rest = rests.dtype.type(rest_of(code, low, width, is_compact))
+    base = ring if is_compact else 0
+    home = np.int64((code >> np.uint64(low)) & ((np.uint64(1) << np.uint64(width)) - np.uint64(1)))
+    passed = np.int64(0)
+    for i in range(masks.shape[0]):
+        if i + _AHEAD < masks.shape[0]:
+            coming = home ^ np.int64(masks[i + _AHEAD])
+            prefetch(rests, table * rests.shape[1] + np.int64(offsets[table, coming]))
+        bucket = home ^ np.int64(masks[i])
+        first, end = np.int64(offsets[table, bucket]), np.int64(offsets[table, bucket + 1])
+        passed += end - first
+        size = _take_bucket(
+            rests, rows, places, table, ring, width, rest, base, first, end,
+            alive, ranges, radius, is_count, distances, keys, size,
+        )  # fmt: skip
+    return size, passed
+
+
+@kernel
+def probe_part(query: Any, at: Any, part: Any, tables: Any, width: Any, budget: Any, answers: Any) -> Any:
+    """Find what query number ``at`` asks of a part by its tables.
+
+    Args:
+        query: a :class:`~indexer.kernels.parts.Query` of one-word codes.
+        at: which query.
+        part: a :class:`~indexer.kernels.parts.Part`.
+        tables: a :class:`~indexer.kernels.parts.Tables`; none at all is allowed.
+        width: bits of a substring, b.
+        budget: how many scanned codes the effort may be worth.
+        answers: an :class:`~indexer.kernels.parts.Answers` with an empty heap for this query.
+
+    Returns:
+        True when the answer is complete; False when a scan is cheaper, with the heap emptied and the query's
+        radius cut down to what is known to be far enough.
+    """
+    distances, keys = answers.distances[at], answers.keys[at]
+    offsets, rests, rows, places = tables.offsets, tables.rests, tables.rows, tables.places
+    rings, alive, ranges = tables.rings, part.alive, part.ranges
+    code, radius, is_count = query.codes[at, 0], query.radii[at], query.is_count
+    size, spent, num_tables = np.int64(0), np.int64(0), places.shape[0]
+    per_probe = _PROBE_COST + _CODE_COST * (rows.shape[1] >> width)
+    # Every ring of every table holds every code, so that nothing is left to see after the last one.
+    is_complete = num_tables > 0 and rings.shape[0] == width + 2
+    for ring in range(rings.shape[0] - 1):
+        masks = tables.masks[rings[ring] : rings[ring + 1]]
+        if spent + masks.shape[0] * num_tables * per_probe > budget:
+            is_complete = False
+            break
+        for table in range(num_tables):
+            if reach_of(distances, size, radius) < num_tables * ring + table:
+                answers.sizes[at] = size
+                return True
+            size, passed = _probe_ring(
+                offsets, rests, rows, places, table, ring, masks, width, code,
+                alive, ranges, radius, is_count, distances, keys, size,
+            )  # fmt: skip
+            spent += masks.shape[0] * _PROBE_COST + passed * _CODE_COST
+    answers.sizes[at] = size
+    if not is_complete:
+        query.radii[at] = reach_of(distances, size, radius)
+        answers.sizes[at] = 0
+    return is_complete

@@ -1,0 +1,69 @@
+"""The exhaustive scan by weighted distance: one table lookup a byte of a code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from indexer.kernels.compiling import entry_kernel, kernel
+from indexer.kernels.heap import offer, sort_pairs
+from indexer.kernels.rows import id_of, is_admitted, is_alive
+
+__all__ = ["answer_weighted"]
+
+
+@kernel
+def _weighted_distance(words: Any, codes: Any, row: Any, table: Any) -> Any:
+    total = np.float32(0)
+    for byte in range(table.shape[0]):
+        word = codes[row * len(words) + (byte >> 3)]
+        total += table[byte, np.int64((word >> np.uint64(8 * (byte & 7))) & np.uint64(255))]
+    return total
+
+
+@kernel
+def _scan(
+    words: Any, table: Any, admitted: Any, codes: Any, alive: Any, first_rows: Any, first_ids: Any, ranges: Any,
+    distances: Any, keys: Any, size: Any,
+) -> Any:  # fmt: skip
+    room = distances.shape[0]
+    for i in range(ranges.shape[0]):
+        for row in range(ranges[i, 0], ranges[i, 1]):
+            distance = _weighted_distance(words, codes, row, table)
+            if (size == room and distance > distances[0]) or not is_alive(alive, row):
+                continue
+            key = id_of(first_rows, first_ids, row)
+            if is_admitted(admitted, key):
+                size = offer(distances, keys, size, distance, key)
+    return size
+
+
+@entry_kernel
+def answer_weighted(
+    words: Any, tables: Any, admitted: Any, main: Any, delta: Any, distances: Any, keys: Any, sizes: Any
+) -> None:
+    """Fill in ordered (weighted distance, frame id) pairs.
+
+    Args:
+        words: a tuple as long as a code has 64-bit words.
+        tables: float32 [q, w, 256], the cost of each byte value at each position.
+        admitted: int64 [m, 2], half-open id ranges, sorted and disjoint.
+        main: a :class:`~indexer.kernels.parts.Part`.
+        delta: another.
+        distances: float32 [q, k], filled in; k > 0.
+        keys: int64 [q, k], filled in.
+        sizes: int64 [q], filled in with the number of pairs.
+    """
+    for at in range(tables.shape[0]):
+        size = np.int64(0)
+        size = _scan(
+            words, tables[at], admitted, main.codes, main.alive, main.first_rows, main.first_ids, main.ranges,
+            distances[at], keys[at], size,
+        )  # fmt: skip
+        size = _scan(
+            words, tables[at], admitted, delta.codes, delta.alive, delta.first_rows, delta.first_ids, delta.ranges,
+            distances[at], keys[at], size,
+        )  # fmt: skip
+        sort_pairs(distances[at], keys[at], size)
+        sizes[at] = size

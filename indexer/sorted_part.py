@@ -1,0 +1,112 @@
+"""The main structure of the exact index: rows in the order of frame ids, never changed once built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer.kernels.build import fold_parts
+from indexer.kernels.parts import Part, Tables, no_tables
+from indexer.multi_index import build_tables, plan_tables
+from indexer.ranges import Ranges
+from indexer.rowstore import RowState
+
+__all__ = ["ALL_ALIVE", "SortedPart", "empty_part", "fold"]
+
+IntArray = NDArray[np.int64]
+
+ALL_ALIVE = np.empty(0, np.uint64)
+"""The bitmap of a part without dead rows."""
+
+
+@dataclass(frozen=True)
+class SortedPart:
+    """Codes, runs and tables.
+
+    Attributes:
+        codes: uint64 [n * words].
+        first_rows: int64 [r] ascending, the first row of each run of consecutive ids.
+        first_ids: int64 [r] ascending, its frame id.
+        tables: as in :class:`~indexer.kernels.parts.Tables`.
+        width: bits of a substring; 0 without tables.
+        num_rows: n.
+    """
+
+    codes: NDArray[np.uint64]
+    first_rows: IntArray
+    first_ids: IntArray
+    tables: Tables
+    width: int
+    num_rows: int
+
+    def rows_before(self, ids: IntArray) -> IntArray:
+        """Return how many rows have an id below each of ``ids``, int64 [n]."""
+        if not self.num_rows:
+            return np.zeros(len(ids), np.int64)
+        run = np.searchsorted(self.first_ids, ids, "right") - 1
+        ends = np.append(self.first_rows[1:], self.num_rows)
+        inside = self.first_rows[run] + np.minimum(ids - self.first_ids[run], ends[run] - self.first_rows[run])
+        return np.where(run < 0, 0, inside)
+
+    def row_ranges(self, ranges: Ranges | None) -> Ranges:
+        """Return the rows of the frames inside id ranges, as half-open row ranges that are not empty."""
+        if ranges is None:
+            return np.array([[0, self.num_rows]], np.int64)
+        rows = self.rows_before(ranges.reshape(-1)).reshape(-1, 2)
+        return rows[rows[:, 1] > rows[:, 0]]
+
+    def ids_of(self, rows: IntArray) -> IntArray:
+        """Return the frame id of each row."""
+        run = np.searchsorted(self.first_rows, rows, "right") - 1
+        return self.first_ids[run] + (rows - self.first_rows[run])
+
+    def part(self, alive: NDArray[np.uint64], row_ranges: Ranges) -> Part:
+        """Return the bundle that kernels take."""
+        return Part(self.codes, alive, self.first_rows, self.first_ids, True, row_ranges)
+
+    @property
+    def last_id(self) -> int:
+        """The largest frame id; -1 where there is none."""
+        return int(self.first_ids[-1] + self.num_rows - 1 - self.first_rows[-1]) if self.num_rows else -1
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory in bytes, the masks that all parts share left out."""
+        tables = (self.tables.offsets, self.tables.rests, self.tables.rows)
+        return sum(array.nbytes for array in (self.codes, self.first_rows, self.first_ids, *tables))
+
+
+def empty_part() -> SortedPart:
+    """Return a part without rows."""
+    none = np.empty(0, np.int64)
+    return SortedPart(np.empty(0, np.uint64), none, none, no_tables(), 0, 0)
+
+
+def fold(
+    main: SortedPart, alive: NDArray[np.uint64], dead: int, delta: RowState, bits: int, table_rows: int
+) -> SortedPart:
+    """Return a new part with the live rows of both, beside which the old ones go on answering.
+
+    Args:
+        main: the part so far.
+        alive: its bitmap.
+        dead: how many of its rows are dead.
+        delta: rows that came since.
+        bits: length of a code.
+        table_rows: build tables only for at least so many rows.
+    """
+    words = delta.codes.shape[1]
+    delta_ids, delta_rows = delta.in_order(None)
+    total = main.num_rows - dead + len(delta_ids)
+    codes = np.empty(total * words, np.uint64)
+    # Room for one run a row; the operating system gives memory only to what is written.
+    first_rows, first_ids = np.empty(total, np.int64), np.empty(total, np.int64)
+    runs = fold_parts(
+        main.codes, alive, main.first_rows, main.first_ids, delta.codes.reshape(-1), delta_rows, delta_ids,
+        words, codes, first_rows, first_ids,
+    )  # fmt: skip
+    num_tables, width = plan_tables(bits, total, table_rows)
+    tables = build_tables(codes, bits, num_tables, width)
+    return SortedPart(codes, first_rows[:runs].copy(), first_ids[:runs].copy(), tables, width, total)
