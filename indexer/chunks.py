@@ -8,13 +8,14 @@ concepts, a mask of them (u32). All integers are little-endian.
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder.codes import Codes, check_codes, num_code_bytes
+from encoder.codes import MAX_BITS, MIN_BITS, Codes, check_codes, num_code_bytes
 from hashreel.errors import BadInputError, LogCorruptError
 
 __all__ = [
@@ -34,11 +35,14 @@ __all__ = [
 CHUNK_BITS, INDEX_BITS = 12, 20
 MAX_CHUNKS = 1 << CHUNK_BITS
 MAX_FRAMES = 1 << INDEX_BITS
-MAX_VIDEO = (1 << 31) - 1
+# One less than fits, so that the end of the last video's range is an int64 too.
+MAX_VIDEO = (1 << 31) - 2
 
 # magic, version, flags, bits, record size, reserved, records, fingerprint
 _HEADER = struct.Struct("<4sBBHHHI32s")
 _MAGIC, _VERSION, _HAS_CONCEPTS = b"HRCV", 1, 1
+_MAX_U32 = (1 << 32) - 1
+_FINGERPRINT = re.compile("[0-9a-f]{64}")
 
 
 def chunk_base(video: int, chunk: int) -> int:
@@ -100,17 +104,19 @@ def encode_chunk(chunk: Chunk) -> bytes:
     """Return the stored value of a chunk; the same chunk always gives the same bytes.
 
     Raises:
-        BadInputError: If lengths differ, there are too many frames, or times run backwards.
+        BadInputError: If lengths differ, there are too many frames, times run backwards or are out of range, or
+            the fingerprint is not 64 hex digits.
     """
     codes = check_codes(chunk.codes, chunk.bits)
     count = len(chunk.times_ms)
     concepts = chunk.concepts
-    if len(codes) != count or (concepts is not None and len(concepts) != count):
+    if len(codes) != count:
         raise BadInputError(f"a chunk has {count} times and {len(codes)} codes; expected as many of each")
+    if concepts is not None and len(concepts) != count:
+        raise BadInputError(f"a chunk has {count} times and {len(concepts)} concept masks; expected as many of each")
     if count > MAX_FRAMES:
         raise BadInputError(f"a chunk has {count} frames; at most {MAX_FRAMES}")
-    if count and (np.diff(chunk.times_ms.astype(np.int64)) < 0).any():
-        raise BadInputError("the times of a chunk run backwards")
+    _check_times(chunk.times_ms)
     dtype = _record(chunk.bits, concepts is not None)
     records = np.zeros(count, dtype)
     records["time_ms"] = chunk.times_ms
@@ -118,29 +124,54 @@ def encode_chunk(chunk: Chunk) -> bytes:
     if concepts is not None:
         records["concepts"] = concepts
     flags = _HAS_CONCEPTS if concepts is not None else 0
-    fingerprint = bytes.fromhex(chunk.fingerprint)
+    fingerprint = _fingerprint_bytes(chunk.fingerprint)
     header = _HEADER.pack(_MAGIC, _VERSION, flags, chunk.bits, dtype.itemsize, 0, count, fingerprint)
     return header + records.tobytes()
+
+
+def _check_times(times_ms: NDArray[np.uint32]) -> None:
+    times = np.asarray(times_ms)
+    if times.dtype.kind not in "iu" or times.ndim != 1:
+        raise BadInputError(f"the times of a chunk have dtype {times.dtype}, shape {times.shape}; expected uint32 [n]")
+    if len(times) and not 0 <= int(times.min()) <= int(times.max()) <= _MAX_U32:
+        raise BadInputError(f"the times of a chunk reach from {times.min()} to {times.max()} ms; accepted: uint32")
+    if (times[1:] < times[:-1]).any():
+        raise BadInputError("the times of a chunk run backwards")
+
+
+def _fingerprint_bytes(fingerprint: str) -> bytes:
+    if not _FINGERPRINT.fullmatch(fingerprint):
+        raise BadInputError(f"a chunk has the fingerprint {fingerprint!r}; expected 64 lower-case hex digits")
+    return bytes.fromhex(fingerprint)
 
 
 def decode_chunk(value: bytes) -> Chunk:
     """Return the chunk that a stored value holds.
 
     Raises:
-        LogCorruptError: If the value is not a chunk value of a known version, or is truncated.
+        LogCorruptError: If the value is not a chunk value of a known version, is truncated, or holds what no
+            chunk holds: stray bits in a code, or times that run backwards.
     """
     if len(value) < _HEADER.size:
         raise LogCorruptError(f"a chunk value has {len(value)} bytes; the header alone takes {_HEADER.size}")
     magic, version, flags, bits, size, _, count, fingerprint = _HEADER.unpack_from(value)
     if magic != _MAGIC or version != _VERSION:
         raise LogCorruptError(f"a chunk value starts with {magic!r} version {version}; expected {_MAGIC!r} {_VERSION}")
+    if not MIN_BITS <= bits <= MAX_BITS or flags & ~_HAS_CONCEPTS:
+        raise LogCorruptError(f"a chunk value has codes of {bits} bits and flags {flags:#x}; this is no chunk value")
     dtype = _record(bits, bool(flags & _HAS_CONCEPTS))
     if dtype.itemsize != size or len(value) != _HEADER.size + count * size:
         raise LogCorruptError(f"a chunk value of {count} records of {size} bytes has {len(value)} bytes in all")
     records = np.frombuffer(value, dtype, offset=_HEADER.size)
+    times = np.ascontiguousarray(records["time_ms"], dtype=np.uint32)
+    try:
+        _check_times(times)
+        codes = check_codes(np.ascontiguousarray(records["code"]), bits)
+    except BadInputError as exc:
+        raise LogCorruptError(f"a chunk value is damaged: {exc}") from exc
     return Chunk(
-        times_ms=np.ascontiguousarray(records["time_ms"], dtype=np.uint32),
-        codes=np.ascontiguousarray(records["code"]),
+        times_ms=times,
+        codes=codes,
         concepts=np.ascontiguousarray(records["concepts"], dtype=np.uint32) if flags & _HAS_CONCEPTS else None,
         bits=bits,
         fingerprint=fingerprint.hex(),

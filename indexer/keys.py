@@ -72,6 +72,10 @@ class Keys:
         """Hash: chunk number to chunk value."""
         return self._key("c", video)
 
+    def shas(self, video: int | str) -> str:
+        """Hash: chunk number to the SHA-256 of the value that was committed, hex."""
+        return self._key("s", video)
+
     @property
     def gone(self) -> str:
         """Sorted set: deleted and cancelled videos by the time of their end; values go after the grace period."""

@@ -36,9 +36,12 @@ class ReadWriteLock:
         """Hold the lock alone."""
         with self._changed:
             self._writers_waiting += 1
-            self._changed.wait_for(lambda: not self._is_writing and not self._readers)
-            self._writers_waiting -= 1
-            self._is_writing = True
+            try:
+                self._changed.wait_for(lambda: not self._is_writing and not self._readers)
+                self._is_writing = True
+            finally:
+                self._writers_waiting -= 1
+                self._changed.notify_all()
         try:
             yield
         finally:

@@ -1,5 +1,7 @@
 """The Lua scripts that change the stored state. Each is one atomic step: all of it happens, or none.
 
+Redis does not take back what a script did before an error, so each one reads and checks before it writes.
+
 Every script that moves a video from one state to another keeps the tally of its job, so that the counts of
 a job always add up. ``append`` continues the running hash: h' = SHA-1(h, NUL, fields joined by NUL), seeded by
 the log's epoch, by which a reader knows that the log it follows is still the one it has read.
@@ -35,9 +37,15 @@ local function append(...)
   redis.call('HSET', head, 'hash', hash, 'id', id)
   return id
 end
-local function tally(field, by)
+-- The key of the video's job; nil once that was forgotten, so that no tally brings a piece of it back.
+local function job_key()
   local job = get('job')
-  if job and job ~= '' then redis.call('HINCRBYFLOAT', P .. 'j:' .. job, field, by) end
+  local key = job and job ~= '' and P .. 'j:' .. job
+  return key and redis.call('EXISTS', key) == 1 and key or nil
+end
+local function tally(field, by)
+  local J = job_key()
+  if J then redis.call('HINCRBYFLOAT', J, field, by) end
 end
 local function move(to)
   local from = get('state')
@@ -45,16 +53,31 @@ local function move(to)
   redis.call('HSET', V, 'state', to)
   tally('n_' .. from, -1)
   tally('n_' .. to, 1)
-  local job = get('job')
-  if job and job ~= '' then
-    local J = P .. 'j:' .. job
-    local open = redis.call('HMGET', J, 'n_queued', 'n_encoding')
-    if tonumber(open[1] or '0') <= 0 and tonumber(open[2] or '0') <= 0 then
-      redis.call('HSET', J, 'finished_at', now)
-    else
-      redis.call('HDEL', J, 'finished_at')
-    end
+  local J = job_key()
+  if not J then return end
+  local open = redis.call('HMGET', J, 'n_queued', 'n_encoding')
+  if tonumber(open[1] or '0') <= 0 and tonumber(open[2] or '0') <= 0 then
+    redis.call('HSET', J, 'finished_at', now)
+  else
+    redis.call('HDEL', J, 'finished_at')
   end
+end
+local function supersede(old)
+  if not old or old == '' or old == v then return end
+  if redis.call('ZREM', gkey('videos'), old) == 0 then return end
+  append('op', 'replace', 'v', old, 'n', v)
+  redis.call('HSET', P .. 'v:' .. old, 'state', 'deleted')
+  redis.call('ZREM', gkey('failed'), old)
+  redis.call('ZADD', P .. 'gone', now, old)
+end
+local function warn(notes, limit)
+  if #notes == 0 then return end
+  local warnings = cjson.decode(get('warnings') or '[]')
+  for _, note in ipairs(notes) do
+    if #warnings < limit then warnings[#warnings + 1] = note end
+  end
+  redis.call('HSET', V, 'warnings', cjson.encode(warnings))
+  redis.call('ZADD', gkey('failed'), now, v)
 end
 local function is_open() local s = get('state') return s == 'queued' or s == 'encoding' end
 """
@@ -74,47 +97,43 @@ return 'ok'
 """
 )
 
-# ARGV: 4 chunk, 5 value, 6 sha, 7 frames, 8 warnings (JSON array), 9 decode_s, 10 encode_s, 11 commit_s so far
+# ARGV: 4 chunk, 5 value, 6 sha, 7 frames, 8 warnings (JSON array), 9 decode_s, 10 encode_s, 11 commit_s so far,
+# 12 fingerprint. Returns the log id, 'exists', 'gone', 'unplanned' or 'model'.
 COMMIT_CHUNK = (
     _COMMON
     + """
 if not is_open() then return 'gone' end
-local C = P .. 'c:' .. v
-if redis.call('HSETNX', C, ARGV[4], ARGV[5]) == 0 then return 'exists' end
+if redis.call('HGET', P .. 'g:' .. get('generation'), 'fingerprint') ~= ARGV[12] then return 'model' end
+local chunks = tonumber(get('chunks') or '0')
+if tonumber(ARGV[4]) >= chunks then return 'unplanned' end
+local notes = cjson.decode(ARGV[8])
+if redis.call('HSETNX', P .. 'c:' .. v, ARGV[4], ARGV[5]) == 0 then return 'exists' end
+redis.call('HSET', P .. 's:' .. v, ARGV[4], ARGV[6])
 local id = append('op', 'put', 'v', v, 'c', ARGV[4], 's', ARGV[6])
 redis.call('HINCRBY', V, 'frames', ARGV[7])
-local warnings = cjson.decode(get('warnings') or '[]')
-for _, w in ipairs(cjson.decode(ARGV[8])) do
-  if #warnings < 100 then warnings[#warnings + 1] = w end
-end
-if #warnings > 0 then
-  redis.call('HSET', V, 'warnings', cjson.encode(warnings))
-  redis.call('ZADD', gkey('failed'), now, v)
-end
+-- One place is left for what may end the video.
+warn(notes, 99)
 tally('frames', ARGV[7])
 tally('chunks_done', 1)
 tally('decode_s', ARGV[9])
 tally('encode_s', ARGV[10])
 tally('commit_s', ARGV[11])
-local done = redis.call('HINCRBY', V, 'done', 1)
-if done >= tonumber(get('chunks')) then
-  if get('frames') == '0' then
-    local first = warnings[1] or {stage = 'decode', reason = 'no key-frame in this source'}
-    local retryable = first.stage == 'worker' and '1' or '0'
-    redis.call('HSET', V, 'stage', first.stage, 'reason', first.reason, 'retryable', retryable)
-    redis.call('ZADD', gkey('failed'), now, v)
-    move('failed')
-  else
-    if get('content') and get('content') ~= '' then redis.call('HSET', gkey('contents'), get('content'), v) end
-    move('indexed')
-    local old = get('replaces')
-    if old and old ~= '' and redis.call('ZREM', gkey('videos'), old) == 1 then
-      append('op', 'replace', 'v', old, 'n', v)
-      redis.call('HSET', P .. 'v:' .. old, 'state', 'deleted')
-      redis.call('ZREM', gkey('failed'), old)
-      redis.call('ZADD', P .. 'gone', now, old)
-    end
-  end
+if redis.call('HINCRBY', V, 'done', 1) < chunks then return id end
+if get('frames') == '0' then
+  local first = cjson.decode(get('warnings') or '[]')[1] or {stage = 'decode', reason = 'no key-frame in this source'}
+  local retryable = first.stage == 'decode' and '0' or '1'
+  redis.call('HSET', V, 'stage', first.stage, 'reason', first.reason, 'retryable', retryable)
+  redis.call('ZADD', gkey('failed'), now, v)
+  move('failed')
+  return id
+end
+move('indexed')
+supersede(get('replaces'))
+local content = get('content')
+if content and content ~= '' then
+  -- The same source may have been taken in twice before either was indexed: the one that ends last stays.
+  supersede(redis.call('HGET', gkey('contents'), content))
+  redis.call('HSET', gkey('contents'), content, v)
 end
 return id
 """
@@ -127,9 +146,7 @@ CLOSE_FAILED = (
 if not is_open() then return 'gone' end
 redis.call('ZADD', gkey('failed'), now, v)
 if tonumber(get('frames') or '0') > 0 then
-  local warnings = cjson.decode(get('warnings') or '[]')
-  warnings[#warnings + 1] = {stage = ARGV[4], reason = ARGV[5]}
-  redis.call('HSET', V, 'warnings', cjson.encode(warnings))
+  warn({{stage = ARGV[4], reason = ARGV[5]}}, 100)
   move('indexed')
 else
   redis.call('HSET', V, 'stage', ARGV[4], 'reason', ARGV[5], 'retryable', ARGV[6])
@@ -145,14 +162,13 @@ CLOSE_CANCELLED = (
     + """
 if not is_open() then return 'gone' end
 if ARGV[4] == '1' and tonumber(get('frames') or '0') > 0 then
-  local note = {stage = 'cancel', reason = 'cancelled before the end; the frames so far were kept'}
-  redis.call('HSET', V, 'warnings', cjson.encode({note}))
-  redis.call('ZADD', gkey('failed'), now, v)
+  warn({{stage = 'cancel', reason = 'cancelled before the end; the frames so far were kept'}}, 100)
   move('indexed')
   return 'kept'
 end
 if tonumber(get('done') or '0') > 0 then append('op', 'delete', 'v', v) end
 redis.call('ZADD', P .. 'gone', now, v)
+redis.call('ZREM', gkey('failed'), v)
 redis.call('HSET', V, 'frames', '0')
 move('cancelled')
 return 'ok'

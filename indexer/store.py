@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, cast
 
 import redis
@@ -20,6 +22,8 @@ __all__ = ["FORMAT", "Store", "check_fingerprint", "checked_chunk", "connect", "
 
 FORMAT = "1"
 REGISTER_SLICE = 500
+MAX_REASON = 1000
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def connect(url: str, *, timeout_s: float = 10.0) -> redis.Redis:
@@ -50,7 +54,7 @@ class Store:
         self._supersede = client.register_script(scripts.SUPERSEDE_VIDEO)
 
     def _head(self, video: int) -> list[Any]:
-        return [self.keys.prefix, f"{time.time():.3f}", video]
+        return [self.keys.prefix, f"{time.time():.6f}", video]
 
     def check_server(self) -> None:
         """Make sure that this Redis may hold the data.
@@ -67,13 +71,16 @@ class Store:
             policy, stored = {}, self.redis.set(self.keys.format, FORMAT, nx=True, get=True)
         except redis.RedisError as exc:
             raise UnavailableError(f"Redis does not answer: {exc}") from exc
-        value = next(iter(policy.values()), "noeviction")
-        if (value.decode() if isinstance(value, bytes) else value) != "noeviction":
+        eviction = _text(next(iter(policy.values()), "noeviction"))
+        if eviction != "noeviction":
             raise UnavailableError(
-                f"Redis runs maxmemory-policy {value}; it could drop data. Set `maxmemory-policy noeviction`"
+                f"Redis runs maxmemory-policy {eviction}; it could drop data. Set `maxmemory-policy noeviction`"
             )
-        if stored is not None and bytes(stored).decode() != FORMAT:  # type: ignore[arg-type]
-            raise ConflictError(f"the stored data has format {stored!r}; this version reads format {FORMAT}")
+        if stored is not None and _text(stored) != FORMAT:
+            raise ConflictError(
+                f"the stored data has format {_text(stored)}; this version reads format {FORMAT}. Use the version "
+                "that made it, or another database"
+            )
 
     def has_append_only_file(self) -> bool:
         """Return whether the server writes an append-only file, as far as it tells."""
@@ -136,10 +143,24 @@ class Store:
 
     # Videos
 
-    def register(self, generation: str, job: str, videos: Sequence[NewVideo]) -> list[int]:
+    def register(
+        self,
+        generation: str,
+        job: str,
+        videos: Sequence[NewVideo],
+        *,
+        first_unit: Callable[[int], str] | None = None,
+    ) -> list[int]:
         """Give each source a number and a record, counted in the job's tally; return the numbers in order.
 
         Sources whose failure is known already are registered as failed, so that nothing is skipped in silence.
+
+        Args:
+            generation: Where they go.
+            job: Id of the job that they belong to.
+            videos: The sources.
+            first_unit: Names the first unit of a video's work. It is recorded as queued in the same step as the
+                video, so that no video can be left without work by a crash in between.
         """
         if not videos:
             return []
@@ -148,11 +169,18 @@ class Store:
         pairs = list(zip(numbers, videos, strict=True))
         for start in range(0, len(pairs), REGISTER_SLICE):
             with self.redis.pipeline(transaction=True) as pipe:
-                self._register_slice(pipe, generation, job, pairs[start : start + REGISTER_SLICE])
+                self._register_slice(pipe, generation, job, pairs[start : start + REGISTER_SLICE], first_unit)
                 pipe.execute()
         return numbers
 
-    def _register_slice(self, pipe: Any, generation: str, job: str, pairs: Sequence[tuple[int, NewVideo]]) -> None:
+    def _register_slice(
+        self,
+        pipe: Any,
+        generation: str,
+        job: str,
+        pairs: Sequence[tuple[int, NewVideo]],
+        first_unit: Callable[[int], str] | None,
+    ) -> None:
         now = time.time()
         for number, new in pairs:
             pipe.hset(self.keys.video(number), mapping=_new_record(generation, job, new, now))
@@ -166,15 +194,27 @@ class Store:
         pipe.hincrby(self.keys.job(job), "n_failed", failed)
         if len(pairs) > failed:
             pipe.hdel(self.keys.job(job), "finished_at")
+        if first_unit is not None and len(pairs) > failed:
+            units = {first_unit(number): now for number, new in pairs if not new.failure}
+            pipe.zadd(self.keys.units_queued, units)
 
-    def retry(self, record: VideoRecord, new: NewVideo) -> int | None:
+    def retry(
+        self, record: VideoRecord, new: NewVideo, *, first_unit: Callable[[int], str] | None = None
+    ) -> int | None:
         """Replace a failed video by a fresh attempt in the same job; return its number, None if it is not failed."""
         number = self.redis.incr(self.keys.next_video)
         with self.redis.pipeline(transaction=True) as pipe:
-            self._supersede(args=self._head(record.id), client=pipe)
-            self._register_slice(pipe, record.generation, record.job, [(number, new)])
-            done = pipe.execute()
-        return number if done[0] == b"ok" else None
+            while True:
+                # Watched, so that of two who retry the same video only one registers an attempt.
+                pipe.watch(self.keys.video(record.id))  # type: ignore[no-untyped-call]
+                if _text(pipe.hget(self.keys.video(record.id), "state")) != "failed":
+                    return None
+                pipe.multi()
+                self._supersede(args=self._head(record.id), client=pipe)
+                self._register_slice(pipe, record.generation, record.job, [(number, new)], first_unit)
+                with suppress(redis.WatchError):
+                    pipe.execute()
+                    return number
 
     def video(self, video: int) -> VideoRecord:
         """Return a video's record; NotFoundError if there is none, or it is deleted."""
@@ -252,15 +292,25 @@ class Store:
 
         Returns:
             The log id, "exists" if the chunk was committed before, "gone" if the video is cancelled or deleted.
+
+        Raises:
+            FingerprintMismatchError: If the chunk is of another model than the video's generation.
+            ConflictError: If the video has no such chunk by its plan.
         """
         value = encode_chunk(chunk)
-        notes = json.dumps(list(warnings))
-        args: list[Any] = [chunk_number, value, value_sha(value), len(chunk), notes, *seconds]
-        return _text(self._commit(args=self._head(video) + args))
+        notes = json.dumps([_note(warning) for warning in warnings])
+        args: list[Any] = [chunk_number, value, value_sha(value), len(chunk), notes, *seconds, chunk.fingerprint]
+        reply = _text(self._commit(args=self._head(video) + args))
+        if reply == "model":
+            record = self.video(video)
+            check_fingerprint(self.generation(record.generation), "that of the chunk", chunk.fingerprint)
+        if reply == "unplanned":
+            raise ConflictError(f"video {video} has no chunk {chunk_number} by its plan; plan it first")
+        return reply
 
     def fail(self, video: int, stage: str, reason: str, *, retryable: bool) -> str:
         """End a video as failed (as indexed in part, if it has frames); "ok" or "gone"."""
-        return _text(self._fail(args=[*self._head(video), stage, printable(reason), int(retryable)]))
+        return _text(self._fail(args=[*self._head(video), stage, _reason(reason), int(retryable)]))
 
     def cancel(self, video: int, *, keep_partial: bool = False) -> str:
         """End a video that is not finished; "ok", "kept" or "gone"."""
@@ -283,7 +333,7 @@ class Store:
         records = self.find_videos(int(member) for member in oldest)
         with self.redis.pipeline(transaction=True) as pipe:
             for member, record in zip(oldest, records, strict=True):
-                pipe.delete(self.keys.chunks(int(member)))
+                pipe.delete(self.keys.chunks(int(member)), self.keys.shas(int(member)))
                 if record is None or record.state == "deleted":
                     pipe.delete(self.keys.video(int(member)))
                 pipe.zrem(self.keys.gone, member)
@@ -318,6 +368,14 @@ class Store:
                 pipe.hgetall(self.keys.chunks(video))
             raws = pipe.execute()
         return [{int(number): value for number, value in raw.items()} for raw in raws]
+
+    def chunk_shas(self, videos: Sequence[int]) -> list[dict[int, str]]:
+        """Return what was committed of several videos, chunk number to SHA-256 of its value, in one round trip."""
+        with self.redis.pipeline(transaction=False) as pipe:
+            for video in videos:
+                pipe.hgetall(self.keys.shas(video))
+            raws = pipe.execute()
+        return [{int(number): sha.decode() for number, sha in raw.items()} for raw in raws]
 
     def values_of(self, pairs: Sequence[tuple[int, int]]) -> list[bytes | None]:
         """Return the stored values of (video, chunk) pairs in one round trip; None where there is none."""
@@ -375,7 +433,7 @@ def _new_record(generation: str, job: str, new: NewVideo, now: float) -> dict[st
         "content": new.content,
     }
     if new.failure:
-        record |= {"stage": new.failure[0], "reason": printable(new.failure[1]), "retryable": 1}
+        record |= {"stage": new.failure[0], "reason": _reason(new.failure[1]), "retryable": 1}
     if new.replaces is not None:
         record["replaces"] = new.replaces
     return record
@@ -383,7 +441,17 @@ def _new_record(generation: str, job: str, new: NewVideo, now: float) -> dict[st
 
 def printable(text: str) -> str:
     """Return text that UTF-8 and JSON can carry: bytes of a file name that are not UTF-8 become U+FFFD."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return _SURROGATES.sub("\ufffd", text)
+
+
+def _reason(text: str) -> str:
+    return printable(text if len(text) <= MAX_REASON else text[: MAX_REASON - 1] + "…")
+
+
+def _note(warning: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a warning as the commit script needs it: both fields there, of bounded length."""
+    stage, reason = str(warning.get("stage", "decode")), _reason(str(warning.get("reason", "")))
+    return {**warning, "stage": stage, "reason": reason}
 
 
 def _text(reply: Any) -> str:

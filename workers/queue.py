@@ -7,7 +7,8 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from kombu.exceptions import KombuError, OperationalError
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 __all__ = ["JobQueue", "Sender"]
 
 logger = logging.getLogger(__name__)
+
+TAKE_SLICE = 500
+OPEN_S = 300.0
 
 
 class Sender:
@@ -86,13 +90,22 @@ class JobQueue:
         policy = self._policy(request)
         generation = self._store.collection(request.collection or self._settings.collection)
         job = self._new_job(generation)
-        seen: set[str] = set()
-        for text in request.sources:
-            sources = [source for source in self._roots.expand(text) if source.name not in seen]
-            seen.update(source.name for source in sources)
-            self._take(generation, job, sources, policy, request)
-        self._store.redis.hset(self._store.keys.job(job), "is_open", 0)
+        try:
+            for sources in _slices(self._sources(request.sources)):
+                self._take(generation, job, sources, policy, request)
+                self._store.redis.hset(self._store.keys.job(job), "open_until", time.time() + OPEN_S)
+        finally:
+            self._store.redis.hset(self._store.keys.job(job), "is_open", 0)
         return self.job(job)
+
+    def _sources(self, texts: Iterable[str]) -> Iterator[Source]:
+        """Yield what the texts stand for; a source that several of them reach comes once."""
+        seen: set[str] = set()
+        for text in texts:
+            for source in self._roots.expand(text):
+                if source.name not in seen:
+                    seen.add(source.name)
+                    yield source
 
     def _policy(self, request: EnqueueRequest) -> dict[str, object]:
         if request.policy is None:
@@ -109,6 +122,7 @@ class JobQueue:
             "created_at": now,
             "finished_at": now,
             "is_open": 1,
+            "open_until": now + OPEN_S,
         }
         with self._store.redis.pipeline(transaction=True) as pipe:
             pipe.hset(keys.job(job), mapping=record)  # type: ignore[arg-type]
@@ -145,10 +159,9 @@ class JobQueue:
                     replaces=known,
                 )
             )
-        numbers = self._store.register(generation.id, job, fresh)
-        self._start(
-            [number for number, new in zip(numbers, fresh, strict=True) if new.failure is None], generation.fingerprint
-        )
+        numbers = self._store.register(generation.id, job, fresh, first_unit=_first_unit)
+        begun = [Unit(number) for number, new in zip(numbers, fresh, strict=True) if new.failure is None]
+        self._send(begun, generation.fingerprint)
 
     def _skip(self, job: str, known: int) -> None:
         """Count a source that is indexed already, and list its video under the job."""
@@ -158,17 +171,16 @@ class JobQueue:
             pipe.rpush(self._store.keys.job_videos(job), known)
             pipe.execute()
 
-    def _start(self, videos: Sequence[int], fingerprint: str) -> None:
-        units = [Unit(video) for video in videos]
-        self._units.queue(units)
-        self._send(units, fingerprint)
-
     # Saying how far it is
 
     def jobs(self, limit: int = 50) -> list[JobModel]:
         """Return the newest jobs."""
         names = cast("list[bytes]", self._store.redis.zrevrange(self._store.keys.jobs, 0, limit - 1))
-        return [self._job(name.decode(), with_videos=False) for name in names]
+        jobs = []
+        for name in names:
+            with suppress(NotFoundError):  # forgotten since the names were read
+                jobs.append(self._job(name.decode(), with_videos=False))
+        return jobs
 
     def job(self, job_id: str) -> JobModel:
         """Return one job; NotFoundError if there is none."""
@@ -177,7 +189,7 @@ class JobQueue:
     def _job(self, job_id: str, *, with_videos: bool) -> JobModel:
         keys = self._store.keys
         stored = cast("dict[bytes, bytes]", self._store.redis.hgetall(keys.job(job_id)))
-        if not stored:
+        if b"created_at" not in stored:
             raise NotFoundError(f"there is no job {job_id!r}")
         raw = {name.decode(): value.decode() for name, value in stored.items()}
         videos = cast("list[bytes]", self._store.redis.lrange(keys.job_videos(job_id), 0, -1)) if with_videos else []
@@ -213,14 +225,12 @@ class JobQueue:
 
     def retry(self, job_id: str) -> JobModel:
         """Queue the job's failed sources again, each under a new video number."""
-        job = self.job(job_id)
-        fingerprint = self._store.collection(job.collection).fingerprint
-        for record in self._store.find_videos(job.videos):
-            if record is not None and record.state == "failed":
-                self._retry_one(record, fingerprint)
+        for record in self._store.find_videos(self.job(job_id).videos):
+            if record is not None and record.job == job_id and record.state == "failed":
+                self._retry_one(record)
         return self.job(job_id)
 
-    def _retry_one(self, record: VideoRecord, fingerprint: str) -> None:
+    def _retry_one(self, record: VideoRecord) -> None:
         source = next(iter(self._roots.expand(record.path or record.source)))
         new = NewVideo(
             source=record.source,
@@ -232,10 +242,11 @@ class JobQueue:
             modified_ns=source.modified_ns,
             content=_content(source, record.policy),
             failure=("source", source.problem) if source.problem else None,
+            replaces=record.replaces,
         )
-        number = self._store.retry(record, new)
+        number = self._store.retry(record, new, first_unit=_first_unit)
         if number is not None and new.failure is None:
-            self._start([number], fingerprint)
+            self._send([Unit(number)], self._store.generation(record.generation).fingerprint)
 
     # What failed
 
@@ -256,6 +267,22 @@ class JobQueue:
         generation = self._store.collection(self._settings.collection)
         pairs, total = self._store.failed_page(generation.id, limit, offset)
         return Failures(failures=[row for record, at in pairs for row in _failures(record, at)], total=total)
+
+
+def _first_unit(video: int) -> str:
+    return str(Unit(video))
+
+
+def _slices(sources: Iterable[Source]) -> Iterator[list[Source]]:
+    """Yield sources in lists, so that a large archive starts to be encoded while it is still being listed."""
+    part: list[Source] = []
+    for source in sources:
+        part.append(source)
+        if len(part) == TAKE_SLICE:
+            yield part
+            part = []
+    if part:
+        yield part
 
 
 def _failures(record: VideoRecord, at: float) -> list[Failure]:
@@ -302,7 +329,9 @@ def _counts(raw: dict[str, str]) -> JobCounts:
 
 
 def _state(raw: dict[str, str], counts: JobCounts) -> JobState:
-    if counts.queued + counts.encoding or raw.get("is_open") == "1":
+    # A service that was killed while it took sources in cannot say that it has ended.
+    is_open = raw.get("is_open") == "1" and float(raw.get("open_until", 0)) > time.time()
+    if counts.queued + counts.encoding or is_open:
         begun = counts.encoding + counts.indexed + counts.failed
         return "running" if begun else "queued"
     return "cancelled" if raw.get("is_cancelled") == "1" else "done"
