@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image as PilImage
 from PIL import ImageOps, UnidentifiedImageError
 
+from encoder.containers import check_file
 from encoder.scaling import Image, check_image, scale_short_side
 from hashreel.errors import BadInputError, DecodeError, HashreelError, NotFoundError, TooLargeError
 
@@ -35,12 +37,12 @@ MAX_PIXELS = 80_000_000
 """Default limit on width × height; decoded, such a picture takes 240 MB. Below Pillow's own alarm."""
 
 # Only formats with decoders of their own: others (EPS, PDF, WMF, ...) start programs or draw vector graphics.
-FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TGA", "TIFF", "WEBP")
+FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
 
 PictureSource = bytes | str | os.PathLike[str] | NDArray[Any] | PilImage.Image
 
-# What Pillow's decoders raise on damaged data, beside OSError.
-DAMAGE = (OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, EOFError, OverflowError)
+# What Pillow's decoders raise on damaged data; the warning where a program turns warnings into errors.
+DAMAGE = (OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, EOFError, OverflowError, UserWarning)
 BOMB = (PilImage.DecompressionBombError, PilImage.DecompressionBombWarning)
 
 
@@ -79,6 +81,8 @@ def load_picture(source: PictureSource, *, max_pixels: int = MAX_PIXELS) -> Imag
         DecodeError: If the data is empty, no picture of a known format, or damaged.
         TooLargeError: If the picture has more than ``max_pixels``.
         NotFoundError: If there is no such file.
+        ForbiddenError: If it may not be read.
+        UnavailableError: If reading it fails in another way.
         BadInputError: If an array has another dtype or shape.
     """
     if isinstance(source, np.ndarray):
@@ -179,15 +183,15 @@ def _touched(start: float, length: float, pixels: int) -> slice:
 
 
 def _from_path(path: Path, max_pixels: int) -> Image:
-    try:
-        with path.open("rb") as file:
-            return _from_file(file, path.name, max_pixels)
-    except FileNotFoundError as exc:
-        raise NotFoundError(f"{path.name}: there is no such file") from exc
-    except IsADirectoryError as exc:
-        raise DecodeError(f"{path.name}: this is a folder, not a picture") from exc
-    except OSError as exc:
-        raise DecodeError(f"{path.name}: the file cannot be read: {exc.strerror or exc}") from exc
+    with check_file(path).open("rb") as file:
+        return _from_file(file, path.name, max_pixels)
+
+
+@cache
+def _known_formats() -> list[str]:
+    # A build of Pillow may lack one of them, and refuses even the others if it is named.
+    PilImage.init()
+    return [name for name in FORMATS if name in PilImage.OPEN]
 
 
 def _from_file(file: IO[bytes], name: str, max_pixels: int) -> Image:
@@ -195,10 +199,10 @@ def _from_file(file: IO[bytes], name: str, max_pixels: int) -> Image:
         raise DecodeError(f"{name}: the file is empty")
     file.seek(0)
     try:
-        with PilImage.open(file, formats=FORMATS) as picture:
+        with PilImage.open(file, formats=_known_formats()) as picture:
             return _to_rgb(picture, name, max_pixels)
     except UnidentifiedImageError as exc:
-        raise DecodeError(f"{name}: not a picture of a known format ({', '.join(FORMATS)})") from exc
+        raise DecodeError(f"{name}: not a picture of a known format ({', '.join(_known_formats())})") from exc
     except BOMB as exc:
         raise TooLargeError(f"{name}: the picture has more pixels than {max_pixels}, the limit") from exc
     except HashreelError:
