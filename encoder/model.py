@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from encoder.analysis import BACKGROUND, Analysis, concept_areas, predict_masks
 from encoder.codes import binarise
 from encoder.fingerprints import fingerprint
 from encoder.model_files import (
@@ -39,7 +40,7 @@ class Model:
         name: the model's name.
         bits: L, code length.
         fingerprint: 64 hex digits; codes of models with different fingerprints never meet.
-        concepts: names of what the model segments, () if it does not.
+        concepts: names of what the model segments, background left out; () if it does not.
         transform: what is done to a picture before the network.
         manifest: everything else in the model's file.
     """
@@ -49,7 +50,7 @@ class Model:
         self.name = manifest.name
         self.bits = manifest.bits
         self.fingerprint = manifest.fingerprint
-        self.concepts = tuple(manifest.concepts)
+        self.concepts = tuple(name for name in manifest.concepts if name != BACKGROUND)
         self.transform = Transform.from_json(manifest.transform)
         self.runtime = runtime
 
@@ -86,6 +87,24 @@ class Model:
         outputs = self._crop_outputs(images)
         n, crops, bits = outputs.shape
         return binarise(outputs.reshape(n * crops, bits)).reshape(n, crops, -1)
+
+    def analyse(self, images: Sequence[Image]) -> Analysis:
+        """Return codes, outputs and, of a model that segments, masks and concept areas, in one pass.
+
+        Args:
+            images: as for :meth:`encode`.
+
+        Raises:
+            BadInputError: As :meth:`encode`.
+        """
+        raw, crops = self._run(images)
+        outputs: NDArray[np.float32] = raw.outputs.reshape(-1, crops, self.bits).mean(axis=1)
+        codes = binarise(outputs)
+        if raw.mask_scores is None:
+            return Analysis(codes, outputs)
+        masks = predict_masks(raw.mask_scores, self.transform.size)
+        areas = concept_areas(masks, self.manifest.concepts).reshape(-1, crops, len(self.concepts)).mean(axis=1)
+        return Analysis(codes, outputs, masks.reshape(-1, crops, *masks.shape[1:]), areas)
 
     def _crop_outputs(self, images: Sequence[Image]) -> NDArray[np.float32]:
         raw, crops = self._run(images)

@@ -1,4 +1,4 @@
-"""CIFAR-10, as a pack of JPEG files in two .npz files."""
+"""CIFAR-10: from torchvision, or as a pack of JPEG files in two .npz files."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from encoder.data.sets import PictureSet, single_label_targets
 from hashreel.errors import BadInputError, NotFoundError
 
-__all__ = ["LabelledImages", "read_cifar10"]
+__all__ = ["LabelledImages", "read_cifar10", "read_torchvision_cifar10"]
 
 SIDE = 32
 
@@ -34,6 +35,11 @@ class LabelledImages:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def picture_set(self, name: str) -> PictureSet:
+        """Return the same as a :class:`PictureSet`."""
+        targets = single_label_targets(self.labels, len(self.classes))
+        return PictureSet(name, lambda i: self.images[i], targets, self.classes)
 
 
 def read_cifar10(directory: str | os.PathLike[str], split: str, *, limit: int | None = None) -> LabelledImages:
@@ -65,6 +71,29 @@ def read_cifar10(directory: str | os.PathLike[str], split: str, *, limit: int | 
         raise BadInputError(f"{path} holds {len(labels)} labels that do not fit its offsets and {len(classes)} classes")
     images = np.stack([_decode(blob[offsets[i] : offsets[i + 1]].tobytes(), path, i) for i in range(len(labels))])
     return LabelledImages(images, labels, classes)
+
+
+def read_torchvision_cifar10(
+    directory: str | os.PathLike[str], split: str, *, download: bool = False
+) -> LabelledImages:
+    """Return CIFAR-10 as torchvision stores it under ``directory``.
+
+    Args:
+        directory: torchvision's root.
+        split: "train" or "test".
+        download: fetch it if it is not there.
+
+    Raises:
+        NotFoundError: If it is not there.
+    """
+    from torchvision.datasets import CIFAR10
+
+    try:
+        data = CIFAR10(os.fspath(directory), train=split == "train", download=download)
+    except RuntimeError as exc:
+        raise NotFoundError(f"{directory} does not hold torchvision's CIFAR-10: {exc}") from exc
+    labels = np.array(data.targets, dtype=np.int64)
+    return LabelledImages(np.asarray(data.data, dtype=np.uint8), labels, tuple(data.classes))
 
 
 def _decode(content: bytes, path: Path, number: int) -> NDArray[np.uint8]:

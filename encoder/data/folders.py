@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
 
+from encoder.pictures import load_picture
 from hashreel.errors import BadInputError, NotFoundError
 
-__all__ = ["PICTURE_SUFFIXES", "find_pictures", "iter_pictures", "read_picture"]
+__all__ = ["PICTURE_SUFFIXES", "find_pictures", "iter_pictures"]
 
 PICTURE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
@@ -35,17 +35,4 @@ def find_pictures(directory: str | os.PathLike[str]) -> list[Path]:
 
 def iter_pictures(directory: str | os.PathLike[str]) -> Iterator[NDArray[np.uint8]]:
     """Yield every picture under ``directory``, uint8 [h, w, 3], in the order of its path."""
-    return map(read_picture, find_pictures(directory))
-
-
-def read_picture(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
-    """Return a picture file as upright RGB, uint8 [h, w, 3].
-
-    Raises:
-        BadInputError: If it cannot be decoded; the message names the file.
-    """
-    try:
-        with Image.open(path) as image:
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as exc:
-        raise BadInputError(f"{os.fspath(path)} cannot be decoded as a picture: {exc}") from exc
+    return map(load_picture, find_pictures(directory))

@@ -20,7 +20,8 @@ MAX_SWEEPS = 10
 class CNNHHasher(LinearHasher):
     """Codes H of anchors from their labels, then ridge regression of H on the features.
 
-    Step 1 is H = argmin ‖S − HHᵀ / L‖² over ±1 codes, S = 1 for pairs that share a class, else −1. The second step of [0] trains a whole network on H; on frozen features it is this regression.
+    Step 1 is H = argmin ‖S − HHᵀ / L‖² over ±1 codes, S = 1 for pairs that share a class, else −1. The
+    second step of [0] trains a whole network on H; on frozen features it is this regression.
 
     Args:
         bits: L, 8 to 256.

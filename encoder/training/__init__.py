@@ -1,0 +1,1 @@
+"""Training: recipes, the two phases of the paper and its baseline, resumable and deterministic."""

@@ -1,0 +1,71 @@
+"""Several processes on one training: who am I, and sums over all. One process needs none of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import distributed as dist
+from torch import nn
+
+__all__ = ["Ranks", "joined_ranks"]
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process's number, how many there are, and where sums over all are computed."""
+
+    rank: int = 0
+    world: int = 1
+    device: str = "cpu"
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes files and reports."""
+        return self.rank == 0
+
+    def sum_gradients(self, parameters: list[nn.Parameter]) -> None:
+        """Add every gradient over all processes, in place; losses carry each process's share of the batch."""
+        if self.world == 1:
+            return
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            dist.all_reduce(parameter.grad)
+
+    def average_buffers(self, network: nn.Module) -> None:
+        """Average floating point buffers (statistics of batch normalisation) over all processes."""
+        if self.world == 1:
+            return
+        for buffer in network.buffers():
+            if buffer.is_floating_point():
+                dist.all_reduce(buffer)
+                buffer /= self.world
+
+    def total(self, value: float) -> float:
+        """Return the sum of a number over all processes."""
+        if self.world == 1:
+            return value
+        tensor = torch.tensor(value, dtype=torch.float64, device=self.device)
+        dist.all_reduce(tensor)
+        return float(tensor)
+
+
+@contextmanager
+def joined_ranks(device: torch.device) -> Iterator[Ranks]:
+    """Join the processes that torchrun started, if it did, for the duration of the block.
+
+    torchrun tells its children their places through the environment; that is its interface.
+    """
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        yield Ranks()
+        return
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield Ranks(dist.get_rank(), world, str(device))
+    finally:
+        dist.destroy_process_group()
