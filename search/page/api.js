@@ -1,0 +1,100 @@
+// Calls of the service. Whether it answers at all is told to whoever listens, so that the page can say so.
+
+export const connection = new EventTarget();
+
+export class ApiError extends Error {
+  constructor(status, detail, problem = null) {
+    super(detail);
+    this.status = status;
+    this.problem = problem;
+  }
+}
+
+async function call(address, options = {}) {
+  let response;
+  try {
+    response = await fetch(address, options);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    connection.dispatchEvent(new Event("down"));
+    throw new ApiError(0, "The service does not answer.");
+  }
+  connection.dispatchEvent(new Event("up"));
+  const body = await response.json().catch(() => null);
+  if (!response.ok) throw new ApiError(response.status, body?.detail ?? `The service answered ${response.status}.`, body);
+  return body;
+}
+
+const post = (address, document, options = {}) =>
+  call(address, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(document), ...options });
+
+function address(path, fields) {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(fields)) {
+    if (value !== undefined && value !== null && value !== "") query.append(name, value);
+  }
+  const text = query.toString();
+  return text ? `${path}?${text}` : path;
+}
+
+export const search = (request, signal) => post("/v1/search", request, { signal });
+
+export function searchPicture(blob, fields, signal) {
+  const form = new FormData();
+  for (const [name, value] of fields) form.append(name, value);
+  form.append("image", blob, "query");
+  return call("/v1/search/image", { method: "POST", body: form, signal });
+}
+
+export const videos = (fields = {}) => call(address("/v1/videos", fields));
+export const video = (id) => call(`/v1/videos/${id}`);
+export const deleteVideo = (id) => call(`/v1/videos/${id}`, { method: "DELETE" });
+export const setTags = (id, tags) =>
+  call(`/v1/videos/${id}/tags`, {
+    method: "PATCH",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ tags }),
+  });
+export const jobs = () => call("/v1/jobs?limit=30");
+export const enqueue = (request) => post("/v1/jobs", request);
+export const cancelJob = (id) => call(`/v1/jobs/${encodeURIComponent(id)}/cancel`, { method: "POST" });
+export const retryJob = (id) => call(`/v1/jobs/${encodeURIComponent(id)}/retry`, { method: "POST" });
+export const failures = () => call("/v1/failures?limit=100");
+export const collections = () => call("/v1/collections");
+
+// Health comes with both answers: 200 when ready, 503 with what is known until then.
+export async function health() {
+  try {
+    return await call("/readyz");
+  } catch (error) {
+    if (error.problem?.health) return error.problem.health;
+    throw error;
+  }
+}
+
+export const thumbnail = (frameId, width = 320) => `/v1/frames/${frameId}/thumbnail?width=${width}`;
+export const source = (videoId, milliseconds) => `/v1/videos/${videoId}/source#t=${(milliseconds / 1000).toFixed(3)}`;
+export const jobEvents = (id) => new EventSource(`/v1/jobs/${encodeURIComponent(id)}/events`);
+
+// Numbers above 2^53 lose digits in JavaScript, so frame ids are made with BigInt and kept as text.
+export const frameOf = (videoId, index) => ((BigInt(videoId) << 32n) + BigInt(index)).toString();
+export const neighbour = (frameId, step) => (BigInt(frameId) + BigInt(step)).toString();
+
+// XMLHttpRequest, since fetch does not tell how much of a body was sent.
+export function upload(file, onProgress) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", address("/v1/uploads", { filename: file.name }));
+    request.responseType = "json";
+    request.upload.addEventListener("progress", (event) => onProgress(event.loaded, event.total));
+    request.addEventListener("load", () => {
+      if (request.status === 201) resolve(request.response);
+      else reject(new ApiError(request.status, request.response?.detail ?? `The service answered ${request.status}.`));
+    });
+    request.addEventListener("error", () => {
+      connection.dispatchEvent(new Event("down"));
+      reject(new ApiError(0, "The connection broke during the upload."));
+    });
+    request.send(file);
+  });
+}

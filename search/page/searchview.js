@@ -1,0 +1,211 @@
+// The search view: one query at a time, its filters, its hits.
+
+import * as api from "./api.js";
+import { button, byId, element, picture } from "./dom.js";
+import { clock, count, fileName, parseTags } from "./format.js";
+import { card, notes, summary } from "./hits.js";
+import { QueryPicture } from "./querypicture.js";
+
+export class SearchView {
+  constructor(app) {
+    this.app = app;
+    this.query = null; // {blob} or {frame} or {code}
+    this.upload = null; // the user's own picture and its box, to come back to from a frame
+    this.picture = new QueryPicture(() => {
+      if (this.query?.blob) this.upload.box = this.picture.box;
+      this.run();
+    });
+    byId("pick").addEventListener("change", (event) => {
+      const [file] = event.target.files;
+      event.target.value = "";
+      if (file) this.fromPicture(file);
+    });
+    byId("filters").open = !matchMedia("(max-width: 40rem)").matches;
+    byId("query-clear").addEventListener("click", () => this.clear());
+    const form = byId("query-form");
+    form.addEventListener("submit", (event) => event.preventDefault());
+    form.addEventListener("change", (event) => event.target.type !== "file" && this.run());
+  }
+
+  async open(fields) {
+    await this.loadVideos(fields.get("video"));
+    if (fields.get("frame")) await this.fromFrame(fields.get("frame"));
+    else if (fields.get("code")) this.fromCode(fields.get("code"));
+    else if (this.upload) await this.restore();
+    else this.welcome();
+  }
+
+  fromPicture(blob) {
+    if (this.upload) URL.revokeObjectURL(this.upload.address);
+    this.upload = { blob, address: URL.createObjectURL(blob), box: null };
+    this.app.go("search");
+  }
+
+  async restore() {
+    const { blob, address, box } = this.upload;
+    this.query = { blob };
+    this.picture.show(address, blob.name ?? "Pasted picture", true);
+    this.picture.place(box);
+    await this.run();
+  }
+
+  async fromFrame(frame) {
+    this.query = { frame };
+    const caption = this.known?.frame_id === frame ? titleOf(this.known) : `Frame ${frame}`;
+    this.picture.show(api.thumbnail(frame, 480), caption, false);
+    await this.run();
+  }
+
+  fromCode(code) {
+    this.query = { code };
+    this.picture.hide();
+    this.run();
+  }
+
+  similar(hit) {
+    this.known = hit;
+    this.app.go("search", { frame: hit.frame_id });
+    window.scrollTo({ top: 0 });
+    byId("query-clear").focus({ preventScroll: true });
+  }
+
+  clear() {
+    this.pending?.abort();
+    if (this.upload) URL.revokeObjectURL(this.upload.address);
+    this.upload = this.query = null;
+    this.picture.hide();
+    this.app.go("search");
+    byId("pick").focus();
+  }
+
+  options() {
+    const options = { top: Number(byId("filter-top").value) || 24 };
+    if (byId("filter-radius").value !== "") options.radius = Number(byId("filter-radius").value);
+    if (byId("filter-video").value) options.videos = [Number(byId("filter-video").value)];
+    const tags = parseTags(byId("filter-tag").value);
+    if (Object.keys(tags).length) options.tags = tags;
+    if (byId("filter-group").checked) options.group_by = "video";
+    return options;
+  }
+
+  async run() {
+    if (!this.query) return;
+    this.pending?.abort();
+    const turn = new AbortController();
+    this.pending = turn;
+    const begin = performance.now();
+    byId("welcome").hidden = true;
+    byId("results-title").textContent = "Results";
+    byId("hits").setAttribute("aria-busy", "true");
+    this.say("Searching …");
+    try {
+      const answer = await this.ask(turn.signal);
+      if (turn === this.pending) this.show(answer, performance.now() - begin);
+    } catch (error) {
+      if (error.name !== "AbortError" && turn === this.pending) this.refuse(error);
+    } finally {
+      if (turn === this.pending) byId("hits").removeAttribute("aria-busy");
+    }
+  }
+
+  ask(signal) {
+    const options = this.options();
+    if (!this.query.blob) return api.search({ query: this.query, ...options }, signal);
+    const fields = { top: options.top };
+    if (options.radius !== undefined) fields.radius = options.radius;
+    if (options.group_by) fields.group_by = options.group_by;
+    if (options.videos) fields.video = options.videos[0];
+    const tags = Object.entries(options.tags ?? {}).map(([key, value]) => ["tag", `${key}=${value}`]);
+    if (this.picture.box) fields.box = this.picture.box.map((part) => part.toFixed(5)).join(",");
+    return api.searchPicture(this.query.blob, [...Object.entries(fields), ...tags], signal);
+  }
+
+  show(answer, milliseconds) {
+    const actions = { play: (hit) => this.app.player.open(hit), similar: (hit) => this.similar(hit) };
+    byId("hits").replaceChildren(...answer.hits.map((hit) => card(hit, answer.bits, actions)));
+    byId("search-notes").replaceChildren(...notes(answer));
+    const own = answer.hits.find((hit) => hit.frame_id === this.query.frame);
+    if (own) byId("preview-caption").textContent = titleOf(own);
+    this.say(summary(answer, milliseconds));
+  }
+
+  refuse(error) {
+    byId("hits").replaceChildren();
+    byId("search-notes").replaceChildren(element("p", { class: "note error" }, error.message));
+    this.say("");
+  }
+
+  say(text) {
+    byId("search-status").textContent = text;
+  }
+
+  async loadVideos(chosen) {
+    const select = byId("filter-video");
+    const wanted = chosen ?? select.value;
+    const page = await api.videos({ limit: 200 }).catch(() => null);
+    if (!page) return;
+    this.newest = page;
+    const shown = page.videos.filter((video) => video.frames > 0 || String(video.id) === wanted);
+    if (wanted && !shown.some((video) => String(video.id) === wanted)) {
+      await api.video(wanted).then((video) => shown.push(video), () => undefined);
+    }
+    const options = shown.map((video) => element("option", { value: video.id }, fileName(video.source)));
+    select.replaceChildren(element("option", { value: "" }, "All videos"), ...options);
+    select.value = shown.some((video) => String(video.id) === wanted) ? wanted : "";
+  }
+
+  welcome() {
+    this.query = null;
+    this.picture.hide();
+    byId("hits").replaceChildren();
+    byId("search-notes").replaceChildren();
+    const place = byId("welcome");
+    if (!this.newest) {
+      place.hidden = true;
+      return;
+    }
+    place.hidden = false;
+    const indexed = this.newest.videos.filter((video) => video.frames > 0);
+    byId("results-title").textContent = indexed.length ? "Newest videos" : "Welcome";
+    this.say("");
+    place.replaceChildren(...(indexed.length ? this.starters(indexed) : emptyArchive(this.newest.total)));
+  }
+
+  starters(videos) {
+    const cards = videos.slice(0, 12).map((video) => {
+      // The middle of the first chunk: first frames are often black.
+      const frame = api.frameOf(video.id, Math.floor(video.frames / Math.max(video.chunks, 1) / 2));
+      const start = button("", () => this.app.go("search", { frame }), {
+        class: "frame",
+        "aria-label": `Search with a frame of ${fileName(video.source)}`,
+      });
+      start.append(picture(api.thumbnail(frame)));
+      return element("li", { class: "hit" }, start, element("p", { class: "name", title: video.source }, fileName(video.source)));
+    });
+    return [
+      element("p", {}, "Drop or paste a picture anywhere on this page to find the moments that look like it, or start from a frame of the newest videos."),
+      element("ul", { class: "hits", "aria-label": `Frames of ${count(cards.length, "video")}` }, ...cards),
+    ];
+  }
+}
+
+const titleOf = (hit) => `${fileName(hit.source)} at ${clock(hit.time_ms)}`;
+
+function emptyArchive(total) {
+  const waiting = total ? `${count(total, "video")} on the way: see Activity.` : "There is nothing to search yet.";
+  return [
+    element(
+      "div",
+      { class: "empty" },
+      element("h3", {}, total ? "The first frames are being indexed" : "The archive is empty"),
+      element("p", {}, waiting),
+      element("p", {}, "Drop a video file anywhere on this page to upload and index it. Or:"),
+      element(
+        "ul",
+        {},
+        element("li", {}, "name files on the server under ", element("a", { href: "#/activity" }, "Activity"), ","),
+        element("li", {}, "type ", element("code", {}, "hashreel enqueue archive/*.mp4"), " in a terminal."),
+      ),
+    ),
+  ];
+}
