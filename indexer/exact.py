@@ -104,7 +104,7 @@ class ExactIndex(Index):
         super().__init__(bits)
         self._limits = (delta_rows, delta_share, dead_share)
         self._table_rows = table_rows
-        self._probe_effort = probe_effort
+        self._effort = probe_effort
         self._background = background
         self._words = (0,) * self.num_words
         self._writing = threading.Lock()
@@ -235,7 +235,7 @@ class ExactIndex(Index):
         shape = (len(queries), min(room, most))
         answers = Answers(np.empty(shape, np.int32), np.empty(shape, np.int64), np.zeros(len(queries), np.int64))
         if shape[1]:
-            query = Query(self._words, queries, radii, ranges, False)
+            query = Query(queries, radii, ranges, False)
             self._run(query, main, state, answers)
         return answers
 
@@ -269,16 +269,15 @@ class ExactIndex(Index):
         ranges, main, _ = state.admitted(allowed)
         none = np.empty((len(queries), 0), np.int32)
         answers = Answers(none, none.astype(np.int64), np.zeros(len(queries), np.int64))
-        query = Query(self._words, queries, radii, ranges, True)
+        query = Query(queries, radii, ranges, True)
         self._run(query, main, state, answers)
         return answers.sizes
 
     def _run(self, query: Query, main: Part, state: _State, answers: Answers) -> None:
-        tables, width = state.main.tables, state.main.width
         if self.num_words > 1:
-            answer_by_scan(query, main, state.recent, answers)
+            answer_by_scan(self._words, *query, *main, *state.recent, *answers)
         else:
-            answer(query, main, tables, width, self._probe_effort, state.recent, answers)
+            answer(self._words, self._effort, *query, *main, *state.main.tables, *state.recent, *answers)
 
     def search_weighted(
         self, codes: NDArray[Any], weights: NDArray[Any], top: int, allowed: NDArray[Any] | None = None
@@ -290,7 +289,7 @@ class ExactIndex(Index):
         distances, ids = np.empty(shape, np.float32), np.empty(shape, np.int64)
         sizes = np.zeros(len(tables), np.int64)
         if distances.size:
-            answer_weighted(self._words, tables, ranges, main, state.recent, distances, ids, sizes)
+            answer_weighted(self._words, tables, ranges, *main, *state.recent, distances, ids, sizes)
         found = int(sizes[0]) if len(sizes) else 0
         return distances[:, :found], ids[:, :found]
 
@@ -337,7 +336,7 @@ class ExactIndex(Index):
             "bytes": state.main.num_bytes + state.alive.nbytes + late,
             "delta_rows": len(state.delta.codes),
             "tables": len(state.main.tables.offsets),
-            "table_bits": state.main.width,
+            "table_bits": state.main.tables.width,
             "folding": self._folder is not None,
             "folds": self._folds,
         }

@@ -27,15 +27,15 @@ def plan_tables(bits: int, num_rows: int, min_rows: int = MIN_TABLE_ROWS) -> tup
     """Return the number of tables m and the bits of a substring b; (0, 0) where a scan is better.
 
     Substrings are disjoint, so that a code at distance d agrees with the query up to d // m bits in one of them;
-    bits that no substring covers only make the true distance larger. Substrings of about log2(n) bits leave a
-    few rows in a bucket; three tables keep memory below 36 bytes a code up to 48 bits (8 for the code and three
-    times 4 for its rest and 4 for its row) and below 48 bytes up to 64 (the rest takes 8).
+    bits that no substring covers only make the true distance larger. Substrings of 16 bits or a few more leave
+    about a hundred rows in a bucket, which are read in the time that another bucket takes to be found. Three tables
+    keep memory below 36 bytes a code up to 48 bits (8 for the code and three times 4 for its rest and 4 for its
+    row) and below 48 bytes up to 64 (the rest takes 8).
     """
     if bits > MAX_TABLE_BITS or num_rows < min_rows:
         return 0, 0
     num_tables = 1 if bits <= 16 else 2 if bits <= 32 else 3
-    # Offsets of a table take 4 * 2**b bytes: no more than about a byte a row.
-    widest = max(16, int(np.log2(num_rows)) - 2)
+    widest = max(16, int(np.log2(num_rows)) - 7)
     return num_tables, min(bits // num_tables, widest)
 
 
@@ -57,18 +57,13 @@ def build_tables(codes: NDArray[np.uint64], bits: int, num_tables: int, width: i
         np.empty((num_tables, (1 << width) + 1), np.uint32),
         np.zeros(shape, np.uint32) if is_compact else np.zeros(shape, np.uint64),
         np.empty((num_tables, len(codes)), np.uint32),
-        _places(num_tables, width, is_compact),
         masks,
         rings,
+        width,
     )
     for table in range(num_tables):
         fill_table(codes, table * width, width, tables.offsets[table], tables.rests[table], tables.rows[table])
     return tables
-
-
-def _places(num_tables: int, width: int, is_compact: bool) -> NDArray[np.int64]:
-    table, other = np.mgrid[:num_tables, :num_tables]
-    return np.asarray(np.where(is_compact & (other > table), other - 1, other) * width, np.int64)
 
 
 @lru_cache(maxsize=8)

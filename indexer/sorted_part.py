@@ -30,7 +30,6 @@ class SortedPart:
         first_rows: int64 [r] ascending, the first row of each run of consecutive ids.
         first_ids: int64 [r] ascending, its frame id.
         tables: as in :class:`~indexer.kernels.parts.Tables`.
-        width: bits of a substring; 0 without tables.
         num_rows: n.
     """
 
@@ -38,7 +37,6 @@ class SortedPart:
     first_rows: IntArray
     first_ids: IntArray
     tables: Tables
-    width: int
     num_rows: int
 
     def rows_before(self, ids: IntArray) -> IntArray:
@@ -81,7 +79,7 @@ class SortedPart:
 def empty_part() -> SortedPart:
     """Return a part without rows."""
     none = np.empty(0, np.int64)
-    return SortedPart(np.empty(0, np.uint64), none, none, no_tables(), 0, 0)
+    return SortedPart(np.empty(0, np.uint64), none, none, no_tables(), 0)
 
 
 def fold(
@@ -109,4 +107,4 @@ def fold(
     )  # fmt: skip
     num_tables, width = plan_tables(bits, total, table_rows)
     tables = build_tables(codes, bits, num_tables, width)
-    return SortedPart(codes, first_rows[:runs].copy(), first_ids[:runs].copy(), tables, width, total)
+    return SortedPart(codes, first_rows[:runs].copy(), first_ids[:runs].copy(), tables, total)

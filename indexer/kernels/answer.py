@@ -24,44 +24,73 @@ def _scan_cost(ranges: Any) -> Any:
 
 
 @kernel
-def _finish(query: Any, main: Any, unanswered: Any, delta: Any, answers: Any) -> None:
+def _finish(
+    words: Any, queries: Any, radii: Any, admitted: Any, is_count: Any,
+    codes: Any, alive: Any, first_rows: Any, first_ids: Any, is_ascending: Any, ranges: Any,
+    late_codes: Any, late_alive: Any, late_first_rows: Any, late_first_ids: Any, late_is_ascending: Any,
+    late_ranges: Any, unanswered: Any, distances: Any, keys: Any, sizes: Any,
+) -> None:  # fmt: skip
     """Scan the main part for the queries that are not answered, and the delta for all."""
     if unanswered.any():
-        scan_part(query, main, True, unanswered, answers)
-    if not query.is_count:
-        for at in range(unanswered.shape[0]):
-            ids_of_rows(main.first_rows, main.first_ids, answers.keys[at], answers.sizes[at])
+        scan_part(
+            words, queries, radii, admitted, is_count, codes, alive, first_rows, first_ids, is_ascending, ranges,
+            True, unanswered, distances, keys, sizes,
+        )  # fmt: skip
+    if not is_count:
+        for at in range(sizes.shape[0]):
+            ids_of_rows(first_rows, first_ids, keys[at], sizes[at])
     unanswered[:] = True
-    scan_part(query, delta, False, unanswered, answers)
-    if not query.is_count:
-        for at in range(unanswered.shape[0]):
-            sort_pairs(answers.distances[at], answers.keys[at], answers.sizes[at])
+    scan_part(
+        words, queries, radii, admitted, is_count, late_codes, late_alive, late_first_rows, late_first_ids,
+        late_is_ascending, late_ranges, False, unanswered, distances, keys, sizes,
+    )  # fmt: skip
+    if not is_count:
+        for at in range(sizes.shape[0]):
+            sort_pairs(distances[at], keys[at], sizes[at])
 
 
 @entry_kernel
-def answer(query: Any, main: Any, tables: Any, width: Any, effort: Any, delta: Any, answers: Any) -> None:
-    """Fill in ``answers`` with ordered (distance, frame id) pairs, or with counts, for codes of one word.
+def answer(
+    words: Any, effort: Any, queries: Any, radii: Any, admitted: Any, is_count: Any,
+    codes: Any, alive: Any, first_rows: Any, first_ids: Any, is_ascending: Any, ranges: Any,
+    offsets: Any, rests: Any, rows: Any, masks: Any, rings: Any, width: Any,
+    late_codes: Any, late_alive: Any, late_first_rows: Any, late_first_ids: Any, late_is_ascending: Any,
+    late_ranges: Any, distances: Any, keys: Any, sizes: Any,
+) -> None:  # fmt: skip
+    """Fill in ordered (distance, frame id) pairs, or counts, for codes of one word.
 
     Keys of the main part are rows while it is searched, since its ids grow with its rows; they become frame ids
     before the delta is scanned against the K-th distance that the main part left.
 
-    Args:
-        query: a :class:`~indexer.kernels.parts.Query`; its radii may be lowered.
-        main: the large :class:`~indexer.kernels.parts.Part`, ids ascending, ranges cut to what is admitted.
-        tables: the main part's :class:`~indexer.kernels.parts.Tables`.
-        width: bits of a substring in the tables.
-        effort: probe while that costs less than this share of a scan, a float.
-        delta: the small :class:`~indexer.kernels.parts.Part`.
-        answers: an :class:`~indexer.kernels.parts.Answers` whose sizes are 0.
+    Takes, in this order: a tuple as long as a code has 64-bit words (one); the share of a scan's cost that probing
+    may take; and the bundles of :mod:`indexer.kernels.parts`, each with a star: the query, the main part (ids
+    ascending, ranges cut to what is admitted), its tables, the delta, and the answers to fill in.
     """
-    unanswered = np.ones(query.codes.shape[0], np.bool_)
-    budget = np.int64(effort * _scan_cost(main.ranges))
-    for at in range(unanswered.shape[0]):
-        unanswered[at] = not probe_part(query, at, main, tables, width, budget, answers)
-    _finish(query, main, unanswered, delta, answers)
+    unanswered = np.zeros(sizes.shape[0], np.bool_)
+    budget = np.int64(effort * _scan_cost(ranges))
+    for at in range(sizes.shape[0]):
+        size, radii[at] = probe_part(
+            queries[at, 0], radii[at], is_count, alive, ranges, offsets, rests, rows, masks, rings, width, budget,
+            distances[at], keys[at],
+        )  # fmt: skip
+        unanswered[at], sizes[at] = size < 0, max(size, 0)
+    _finish(
+        words, queries, radii, admitted, is_count, codes, alive, first_rows, first_ids, is_ascending, ranges,
+        late_codes, late_alive, late_first_rows, late_first_ids, late_is_ascending, late_ranges,
+        unanswered, distances, keys, sizes,
+    )  # fmt: skip
 
 
 @entry_kernel
-def answer_by_scan(query: Any, main: Any, delta: Any, answers: Any) -> None:
+def answer_by_scan(
+    words: Any, queries: Any, radii: Any, admitted: Any, is_count: Any,
+    codes: Any, alive: Any, first_rows: Any, first_ids: Any, is_ascending: Any, ranges: Any,
+    late_codes: Any, late_alive: Any, late_first_rows: Any, late_first_ids: Any, late_is_ascending: Any,
+    late_ranges: Any, distances: Any, keys: Any, sizes: Any,
+) -> None:  # fmt: skip
     """Do the same without tables, for codes of any number of words; see :func:`answer`."""
-    _finish(query, main, np.ones(query.codes.shape[0], np.bool_), delta, answers)
+    _finish(
+        words, queries, radii, admitted, is_count, codes, alive, first_rows, first_ids, is_ascending, ranges,
+        late_codes, late_alive, late_first_rows, late_first_ids, late_is_ascending, late_ranges,
+        np.ones(sizes.shape[0], np.bool_), distances, keys, sizes,
+    )  # fmt: skip

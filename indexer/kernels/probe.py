@@ -41,12 +41,13 @@ def rest_of(code: Any, low: Any, width: Any, is_compact: Any) -> Any:
 
 
 @kernel
-def _is_seen_before(places: Any, table: Any, ring: Any, width: Any, different: Any) -> Any:
+def _is_seen_before(num_tables: Any, is_compact: Any, table: Any, ring: Any, width: Any, different: Any) -> Any:
     """Return whether an earlier table or ring has met the code with these differing bits."""
     mask = (np.uint64(1) << np.uint64(width)) - np.uint64(1)
-    for other in range(places.shape[0]):
+    for other in range(num_tables):
         if other != table:
-            bits = (np.uint64(different) >> np.uint64(places[table, other])) & mask
+            place = other - 1 if is_compact and other > table else other
+            bits = (np.uint64(different) >> np.uint64(place * width)) & mask
             distance = np.int64(popcount(bits))
             if distance < ring or (distance == ring and other < table):
                 return True
@@ -55,7 +56,7 @@ def _is_seen_before(places: Any, table: Any, ring: Any, width: Any, different: A
 
 @kernel
 def _take_block(
-    rests: Any, rows: Any, places: Any, table: Any, ring: Any, width: Any, rest: Any, base: Any,
+    rests: Any, rows: Any, table: Any, ring: Any, width: Any, rest: Any, base: Any,
     first: Any, end: Any, alive: Any, ranges: Any, radius: Any, is_count: Any,
     distances: Any, keys: Any, size: Any,
 ) -> Any:  # fmt: skip
@@ -63,7 +64,7 @@ def _take_block(
     for i in range(first, end):
         different = rests[table, i] ^ rest
         distance = np.int64(popcount(different)) + base
-        if distance > reach or _is_seen_before(places, table, ring, width, different):
+        if distance > reach or _is_seen_before(rests.shape[0], rests.itemsize == 4, table, ring, width, different):
             continue
         row = np.int64(rows[table, i])
         if not (is_admitted(ranges, row) and is_alive(alive, row)):
@@ -78,7 +79,7 @@ def _take_block(
 
 @kernel
 def _take_bucket(
-    rests: Any, rows: Any, places: Any, table: Any, ring: Any, width: Any, rest: Any, base: Any,
+    rests: Any, rows: Any, table: Any, ring: Any, width: Any, rest: Any, base: Any,
     first: Any, end: Any, alive: Any, ranges: Any, radius: Any, is_count: Any,
     distances: Any, keys: Any, size: Any,
 ) -> Any:  # fmt: skip
@@ -94,7 +95,7 @@ def _take_bucket(
             near = is_any_rest_near(rests, row_start + start, rest, as_rest(bound))
         if near:
             size = _take_block(
-                rests, rows, places, table, ring, width, rest, base, start, min(start + REST_BLOCK, end),
+                rests, rows, table, ring, width, rest, base, start, min(start + REST_BLOCK, end),
                 alive, ranges, radius, is_count, distances, keys, size,
             )  # fmt: skip
         start += REST_BLOCK
@@ -103,7 +104,7 @@ def _take_bucket(
 
 @kernel
 def _probe_ring(
-    offsets: Any, rests: Any, rows: Any, places: Any, table: Any, ring: Any, masks: Any, width: Any, code: Any,
+    offsets: Any, rests: Any, rows: Any, table: Any, ring: Any, masks: Any, width: Any, code: Any,
     alive: Any, ranges: Any, radius: Any, is_count: Any, distances: Any, keys: Any, size: Any,
 ) -> Any:  # fmt: skip
     """Look into every bucket of a table at distance ``ring``; return the heap's size and the codes passed."""
@@ -121,53 +122,43 @@ def _probe_ring(
         first, end = np.int64(offsets[table, bucket]), np.int64(offsets[table, bucket + 1])
         passed += end - first
         size = _take_bucket(
-            rests, rows, places, table, ring, width, rest, base, first, end,
+            rests, rows, table, ring, width, rest, base, first, end,
             alive, ranges, radius, is_count, distances, keys, size,
         )  # fmt: skip
     return size, passed
 
 
 @kernel
-def probe_part(query: Any, at: Any, part: Any, tables: Any, width: Any, budget: Any, answers: Any) -> Any:
-    """Find what query number ``at`` asks of a part by its tables.
+def probe_part(
+    code: Any, radius: Any, is_count: Any, alive: Any, ranges: Any,
+    offsets: Any, rests: Any, rows: Any, masks: Any, rings: Any, width: Any,
+    budget: Any, distances: Any, keys: Any,
+) -> Any:  # fmt: skip
+    """Find what one query asks of a part by its tables.
 
-    Args:
-        query: a :class:`~indexer.kernels.parts.Query` of one-word codes.
-        at: which query.
-        part: a :class:`~indexer.kernels.parts.Part`.
-        tables: a :class:`~indexer.kernels.parts.Tables`; none at all is allowed.
-        width: bits of a substring, b.
-        budget: how many scanned codes the effort may be worth.
-        answers: an :class:`~indexer.kernels.parts.Answers` with an empty heap for this query.
+    Takes the query's code, radius and whether it only counts; the bitmap and row ranges of a
+    :class:`~indexer.kernels.parts.Part`; its :class:`~indexer.kernels.parts.Tables`, of which there may be none;
+    how many scanned codes the effort may be worth; and an empty heap.
 
     Returns:
-        True when the answer is complete; False when a scan is cheaper, with the heap emptied and the query's
+        The number of pairs found or rows counted, and the radius; a size of -1 where a scan is cheaper, with the
         radius cut down to what is known to be far enough.
     """
-    distances, keys = answers.distances[at], answers.keys[at]
-    offsets, rests, rows, places = tables.offsets, tables.rests, tables.rows, tables.places
-    rings, alive, ranges = tables.rings, part.alive, part.ranges
-    code, radius, is_count = query.codes[at, 0], query.radii[at], query.is_count
-    size, spent, num_tables = np.int64(0), np.int64(0), places.shape[0]
+    size, spent, num_tables = np.int64(0), np.int64(0), rests.shape[0]
     per_probe = _PROBE_COST + _CODE_COST * (rows.shape[1] >> width)
     # Every ring of every table holds every code, so that nothing is left to see after the last one.
     is_complete = num_tables > 0 and rings.shape[0] == width + 2
     for ring in range(rings.shape[0] - 1):
-        masks = tables.masks[rings[ring] : rings[ring + 1]]
-        if spent + masks.shape[0] * num_tables * per_probe > budget:
+        ring_masks = masks[rings[ring] : rings[ring + 1]]
+        if spent + ring_masks.shape[0] * num_tables * per_probe > budget:
             is_complete = False
             break
         for table in range(num_tables):
             if reach_of(distances, size, radius) < num_tables * ring + table:
-                answers.sizes[at] = size
-                return True
+                return size, np.int64(radius)
             size, passed = _probe_ring(
-                offsets, rests, rows, places, table, ring, masks, width, code,
+                offsets, rests, rows, table, ring, ring_masks, width, code,
                 alive, ranges, radius, is_count, distances, keys, size,
             )  # fmt: skip
-            spent += masks.shape[0] * _PROBE_COST + passed * _CODE_COST
-    answers.sizes[at] = size
-    if not is_complete:
-        query.radii[at] = reach_of(distances, size, radius)
-        answers.sizes[at] = 0
-    return is_complete
+            spent += ring_masks.shape[0] * _PROBE_COST + passed * _CODE_COST
+    return size if is_complete else np.int64(-1), reach_of(distances, size, radius)

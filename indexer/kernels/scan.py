@@ -3,9 +3,6 @@
 A block is passed over unless one of its distances is small enough, which a subtraction and a bitwise or for each
 code decide, several codes to an instruction. So the scan runs as fast as memory delivers codes. A batch of
 queries goes over the rows in pieces that stay in the processor's cache.
-
-The inner kernels take bare arrays: every attribute of a named tuple that numba touches costs two atomic
-reference counts, which is more than the test of a block.
 """
 
 from __future__ import annotations
@@ -99,26 +96,24 @@ def _scan_rows(
 
 
 @kernel
-def scan_part(query: Any, part: Any, by_row: Any, wanted: Any, answers: Any) -> None:
+def scan_part(
+    words: Any, queries: Any, radii: Any, admitted: Any, is_count: Any,
+    codes: Any, alive: Any, first_rows: Any, first_ids: Any, is_ascending: Any, ranges: Any,
+    by_row: Any, wanted: Any, distances: Any, keys: Any, sizes: Any,
+) -> None:  # fmt: skip
     """Offer every live row of the part's ranges to the heaps of the wanted queries.
 
-    Args:
-        query: a :class:`~indexer.kernels.parts.Query`.
-        part: a :class:`~indexer.kernels.parts.Part`.
-        by_row: whether keys are rows, in ranges that leave out what is not admitted, or else frame ids.
-        wanted: bool [q].
-        answers: an :class:`~indexer.kernels.parts.Answers`.
+    Takes a tuple as long as a code has 64-bit words; a :class:`~indexer.kernels.parts.Query`; a
+    :class:`~indexer.kernels.parts.Part`; whether keys are rows, in ranges that leave out what is not admitted, or
+    else frame ids; which queries, bool [q]; and :class:`~indexer.kernels.parts.Answers`.
     """
-    words, admitted, is_count = query.words, query.admitted, query.is_count
-    codes, alive, first_rows, first_ids = part.codes, part.alive, part.first_rows, part.first_ids
-    is_ascending, ranges = part.is_ascending, part.ranges
     for i in range(ranges.shape[0]):
         for start in range(ranges[i, 0], ranges[i, 1], _PIECE):
             stop = min(start + _PIECE, ranges[i, 1])
             for at in range(wanted.shape[0]):
                 if wanted[at]:
-                    answers.sizes[at] = _scan_rows(
-                        words, query.codes[at], query.radii[at], admitted, is_count,
+                    sizes[at] = _scan_rows(
+                        words, queries[at], radii[at], admitted, is_count,
                         codes, alive, first_rows, first_ids, is_ascending, by_row, start, stop,
-                        answers.distances[at], answers.keys[at], answers.sizes[at],
+                        distances[at], keys[at], sizes[at],
                     )  # fmt: skip

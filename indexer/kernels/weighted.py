@@ -41,28 +41,24 @@ def _scan(
 
 @entry_kernel
 def answer_weighted(
-    words: Any, tables: Any, admitted: Any, main: Any, delta: Any, distances: Any, keys: Any, sizes: Any
-) -> None:
+    words: Any, tables: Any, admitted: Any,
+    codes: Any, alive: Any, first_rows: Any, first_ids: Any, is_ascending: Any, ranges: Any,
+    late_codes: Any, late_alive: Any, late_first_rows: Any, late_first_ids: Any, late_is_ascending: Any,
+    late_ranges: Any, distances: Any, keys: Any, sizes: Any,
+) -> None:  # fmt: skip
     """Fill in ordered (weighted distance, frame id) pairs.
 
-    Args:
-        words: a tuple as long as a code has 64-bit words.
-        tables: float32 [q, w, 256], the cost of each byte value at each position.
-        admitted: int64 [m, 2], half-open id ranges, sorted and disjoint.
-        main: a :class:`~indexer.kernels.parts.Part`.
-        delta: another.
-        distances: float32 [q, k], filled in; k > 0.
-        keys: int64 [q, k], filled in.
-        sizes: int64 [q], filled in with the number of pairs.
+    Takes a tuple as long as a code has 64-bit words; the cost of each byte value at each position of each query,
+    float32 [q, w, 256]; the id ranges that are admitted; two :class:`~indexer.kernels.parts.Part`; and distances,
+    float32 [q, k], ids, int64 [q, k], and sizes, int64 [q], to fill in, with k > 0.
     """
     for at in range(tables.shape[0]):
-        size = np.int64(0)
         size = _scan(
-            words, tables[at], admitted, main.codes, main.alive, main.first_rows, main.first_ids, main.ranges,
-            distances[at], keys[at], size,
+            words, tables[at], admitted, codes, alive, first_rows, first_ids, ranges,
+            distances[at], keys[at], np.int64(0),
         )  # fmt: skip
         size = _scan(
-            words, tables[at], admitted, delta.codes, delta.alive, delta.first_rows, delta.first_ids, delta.ranges,
+            words, tables[at], admitted, late_codes, late_alive, late_first_rows, late_first_ids, late_ranges,
             distances[at], keys[at], size,
         )  # fmt: skip
         sort_pairs(distances[at], keys[at], size)
