@@ -6,6 +6,8 @@ import io
 import math
 import os
 import re
+import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -42,7 +44,10 @@ FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TGA",
 PictureSource = bytes | str | os.PathLike[str] | NDArray[Any] | PilImage.Image
 
 # What Pillow's decoders raise on damaged data; the warning where a program turns warnings into errors.
-DAMAGE = (OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, EOFError, OverflowError, UserWarning)
+DAMAGE = (
+    *(ArithmeticError, EOFError, LookupError, OSError, RuntimeError, SyntaxError, TypeError, ValueError),
+    *(struct.error, zlib.error, UserWarning),
+)
 BOMB = (PilImage.DecompressionBombError, PilImage.DecompressionBombWarning)
 
 

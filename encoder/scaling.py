@@ -32,7 +32,9 @@ __all__ = [
 Image = NDArray[np.uint8]
 """uint8 [h, w, 3], RGB."""
 
-AREA = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
+# Full chroma: else pairs of pixels share their colour, and a frame differs by several grey levels from a picture
+# that was cut from it at full size and scaled then.
+AREA = Interpolation.AREA | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
 
 LONGEST_OVER_SHORTEST = 16
 """A scaled picture's long side is at most this many times the short side that was asked for."""

@@ -65,7 +65,8 @@ class Market(Scene):
                 place = column - int(np.floor(0.1 * self.direction * t * self.height / cell))
                 crate = (place * 5 + row * 7) % 12
                 left, top = column * cell + drift, row * cell
-                pen.rectangle((left + 3, top + 3, left + cell - 3, top + cell - 3), fill=(60, 40, 26))
+                near, far = 0.04 * cell, 0.96 * cell
+                pen.rectangle((left + near, top + near, left + far, top + far), fill=(60, 40, 26))
                 self._fill(pen, crate, left, top, cell)
 
     def _fill(self, pen: ImageDraw.ImageDraw, crate: int, left: float, top: float, cell: float) -> None:
