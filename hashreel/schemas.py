@@ -63,7 +63,7 @@ Box = tuple[Unit, Unit, Side, Side]
 Source = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00]+$")]
 TagKey = Annotated[str, Field(pattern=r"^[^=\x00-\x1f]{1,64}$")]
 TagValue = Annotated[str, Field(pattern=r"^[^\x00-\x1f]{0,256}$")]
-TagsIn = Annotated[dict[TagKey, TagValue], Field(max_length=64)]
+TagsIn = Annotated[dict[TagKey, TagValue], Field(max_length=64, json_schema_extra={"additionalProperties": False})]
 
 
 class _Request(BaseModel):

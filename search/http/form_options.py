@@ -8,8 +8,9 @@ from typing import Any
 from hashreel.errors import BadInputError
 from hashreel.schemas import SearchOptions
 
-__all__ = ["FORM_FIELDS", "options_from_form", "split_tag"]
+__all__ = ["FORM_FIELDS", "TAG", "options_from_form", "split_tag"]
 
+TAG = r"^[^=\x00-\x1f]{1,64}=[^\x00-\x1f]{0,256}$"
 LISTS = {"video": "videos", "videos": "videos"}
 NUMBERS = {"box": 4, "between": 2}
 
@@ -64,10 +65,18 @@ def _numbers(name: str, text: str) -> list[float]:
 
 def _form_fields() -> dict[str, Any]:
     """Return the schema of the form for OpenAPI, from the one of the JSON request."""
-    options: dict[str, Any] = SearchOptions.model_json_schema()["properties"]
+    # A form has no null: a field that may be null in JSON is left out instead.
+    options: dict[str, Any] = {
+        name: {**field.get("anyOf", [{}])[0], **{key: value for key, value in field.items() if key != "anyOf"}}
+        for name, field in SearchOptions.model_json_schema()["properties"].items()
+    }
     for name in ("tags", "videos", "between"):
         del options[name]
-    options["tag"] = {"type": "array", "items": {"type": "string"}, "description": "key=value; may come repeatedly."}
+    options["tag"] = {
+        "type": "array",
+        "items": {"type": "string", "pattern": TAG},
+        "description": "key=value; may come repeatedly.",
+    }
     options["video"] = {"type": "array", "items": {"type": "integer"}, "description": "May come repeatedly."}
     options["between"] = {"type": "string", "description": "start,end in milliseconds."}
     options["box"] = {"type": "string", "description": "x,y,width,height in [0, 1]: the part to search for."}

@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import compile_path
 from starlette.types import Scope
 
 from hashreel.errors import HashreelError
@@ -90,13 +91,23 @@ def add_problem_handlers(app: FastAPI) -> None:
         assert isinstance(error, HTTPException)
         default = error.detail == HTTPStatus(error.status_code).phrase
         detail = DETAILS.get(error.status_code, error.detail) if default else error.detail
-        return ProblemResponse(
-            http_problem(error.status_code, detail, request_id_of(request.scope)), headers=error.headers
-        )
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(sorted(_methods(app, request.url.path)))
+        return ProblemResponse(http_problem(error.status_code, detail, request_id_of(request.scope)), headers)
 
     app.add_exception_handler(HashreelError, on_ours)
     app.add_exception_handler(RequestValidationError, on_validation)
     app.add_exception_handler(HTTPException, on_http)
+
+
+def _methods(app: FastAPI, path: str) -> set[str]:
+    """Return the methods of an address: one route knows its own only, and others may share the path."""
+    methods: set[str] = set()
+    for template, operations in app.openapi()["paths"].items():
+        if compile_path(template)[0].match(path):
+            methods |= {method.upper() for method in operations}
+    return methods or {"GET"}  # the page and its parts, which OpenAPI leaves out
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

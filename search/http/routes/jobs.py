@@ -57,7 +57,7 @@ def retry(job_id: JobId, parts: PartsDep) -> JobModel:
 EVENTS = problems(404, 422, 503) | {
     200: {
         "description": "Events `job` (data: the job as JSON) until it has ended; `problem` if it cannot be followed",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {}},
     }
 }
 

@@ -20,7 +20,7 @@ __all__ = ["router"]
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 
 WRITE_BYTES = 2**20  # one trip to the thread pool for so many bytes
-BINARY = {"type": "string", "format": "binary"}
+BINARY = {"type": "string", "format": "binary", "minLength": 1}
 BODY = {
     "requestBody": {
         "required": True,

@@ -6,12 +6,13 @@ import os
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from pydantic import StringConstraints
 from starlette.responses import Response
 
 from hashreel.errors import NotFoundError
 from hashreel.schemas import MAX_VIDEO, TagsRequest, VideoModel, Videos, VideoState
 from search.http.byte_ranges import SourceResponse
-from search.http.form_options import split_tag
+from search.http.form_options import TAG, split_tag
 from search.http.parts import PartsDep, VideoNumber
 from search.http.problems import problems
 
@@ -19,7 +20,10 @@ __all__ = ["router"]
 
 router = APIRouter(prefix="/v1/videos", tags=["videos"])
 
-TagFilter = Annotated[list[str], Query(description="key=value; may come repeatedly, and all must hold.", max_length=64)]
+TagFilter = Annotated[
+    list[Annotated[str, StringConstraints(pattern=TAG)]],
+    Query(description="key=value; may come repeatedly, and all must hold.", max_length=64),
+]
 
 
 @router.get("", responses=problems(404, 422, 503), summary="List videos, newest first")

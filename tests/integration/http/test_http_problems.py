@@ -30,6 +30,9 @@ def test_an_unknown_address_and_method(service):
     refused = service.http.put("/v1/videos")
     check(refused, 405)
     assert refused.headers["allow"] == "GET"
+    assert service.http.put("/v1/videos/7").headers["allow"] == "DELETE, GET"
+    assert service.http.delete("/v1/jobs").headers["allow"] == "GET, POST"
+    assert service.http.post("/").headers["allow"] == "GET"
 
 
 def test_a_misspelt_option_is_named_and_a_picture_is_not_echoed(service):
