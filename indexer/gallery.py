@@ -12,14 +12,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import redis
 from numpy.typing import NDArray
 
 from encoder.codes import Codes, check_codes
-from hashreel.errors import NotFoundError
+from hashreel.errors import LogCorruptError, NotFoundError
 from indexer.chunks import Chunk, chunk_base, split_frame_id, value_sha, video_range
 from indexer.columns import Columns, Filter
 from indexer.index import Index, make_index
@@ -36,6 +36,7 @@ SCAN_VIDEOS = 200
 # New entries end the wait at once; it is this short so that a rolled-back log is noticed soon.
 IDLE_WAIT_MS = 250
 RETRY_S = 0.5
+SLOW_S = 0.75
 
 
 @dataclass(frozen=True)
@@ -69,12 +70,17 @@ class Found:
 
 @dataclass
 class _State:
-    """What is swapped as a whole: an index, its columns, and the position that they reflect."""
+    """What is swapped as a whole: an index, its columns, and the position that they reflect.
+
+    Attributes:
+        lost: (video, chunk) that the log says are alive and that cannot be had, with the reason. Legal only as
+            long as a later entry may delete the video, which is known at the log's tail.
+    """
 
     index: Index
     columns: Columns
     position: LogPosition
-    missing: set[tuple[int, int]]
+    lost: dict[tuple[int, int], str] = field(default_factory=dict)
 
 
 class Gallery:
@@ -94,6 +100,9 @@ class Gallery:
         self._log = Log(store.redis, generation.id, store.keys)
         self._lock = ReadWriteLock()
         self._state: _State | None = None
+        self._is_broken = False
+        self._built_at: LogPosition | None = None
+        self._outage = ""
         self._advanced = threading.Condition()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name=f"gallery-{generation.id}", daemon=True)
@@ -105,7 +114,10 @@ class Gallery:
     def close(self) -> None:
         """Stop following the log."""
         self._stop.set()
-        self._thread.join(timeout=10)
+        if self._thread.ident is not None:
+            self._thread.join(timeout=10)
+        if self._state is not None:
+            self._state.index.close()
 
     # Queries
 
@@ -119,6 +131,11 @@ class Gallery:
         """The log position that the gallery reflects; None before it is built."""
         return self._state.position if self._state else None
 
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether Redis left the follower hanging when it last read the log. A refusal costs no time and is none."""
+        return bool(self._outage)
+
     def __len__(self) -> int:
         return len(self._state.index) if self._state else 0
 
@@ -126,13 +143,17 @@ class Gallery:
         """Wait until the gallery reflects the log's tail as it is now; return whether it does.
 
         Raises:
-            redis.RedisError: If Redis does not answer.
+            redis.RedisError: If Redis does not answer. While it leaves its callers hanging, only the follower
+                waits for it, and no search.
         """
+        if self._outage:
+            raise redis.ConnectionError(self._outage)
         before = self._state
+        position = before.position if before is not None else None
         tail = self._log.tail()
         # The tail was read after the position: a position past it, or another running hash at the same id,
         # means that the log was rolled back. Then only a rebuilt gallery covers it.
-        is_broken = before is not None and _contradicts(before.position, tail)
+        is_broken = position is not None and _contradicts(position, tail)
 
         def reached() -> bool:
             state = self._state
@@ -154,7 +175,13 @@ class Gallery:
             return self._advanced.wait_for(reached, timeout_s)
 
     def lag(self) -> int:
-        """Return how many log entries (up to 10,000) are not applied yet."""
+        """Return how many log entries (up to 10,000) are not applied yet.
+
+        Raises:
+            redis.RedisError: As :meth:`catch_up`.
+        """
+        if self._outage:
+            raise redis.ConnectionError(self._outage)
         position = self.position
         if position is None:
             return self._store.count_videos(self.generation.id)
@@ -221,15 +248,27 @@ class Gallery:
 
     def _follow(self) -> None:
         while not self._stop.is_set():
+            begun = time.monotonic()
             try:
-                if self._state is None:
+                if self._is_broken or self._state is None:
                     self._rebuild()
                 self._step()
             except LogBrokenError as exc:
                 logger.warning("%s: rebuilding", exc, extra={"action": "rebuild", "generation": self.generation.id})
-                self._try_rebuild()
+                self._is_broken = True
+                if self._state is not None and self._state.position is self._built_at:
+                    # Not one entry could be read since the last time: somebody writes to the log by hand.
+                    self._set_problem(str(exc))
+                    self._stop.wait(RETRY_S)
+            except NotFoundError as exc:
+                # The server was emptied. What was read goes on being searched until it holds a log again.
+                self._is_broken = True
+                self._set_problem(str(exc))
+                self._stop.wait(RETRY_S)
             except redis.RedisError as exc:
                 logger.warning("the log cannot be read: %s", exc, extra={"action": "log_unreadable"})
+                is_slow = time.monotonic() - begun > SLOW_S
+                self._outage = (str(exc) or type(exc).__name__) if is_slow else ""
                 self._stop.wait(RETRY_S)
             except Exception as exc:
                 # The follower must outlive any one bad entry, and say so.
@@ -237,91 +276,95 @@ class Gallery:
                 logger.exception("the gallery could not follow the log", extra={"action": "follow_failed"})
                 self._stop.wait(RETRY_S)
 
-    def _try_rebuild(self) -> None:
-        try:
-            self._rebuild()
-        except (redis.RedisError, NotFoundError) as exc:
-            logger.warning("rebuild failed: %s", exc, extra={"action": "rebuild_failed"})
-            self._stop.wait(RETRY_S)
-
     def _step(self) -> None:
         state = self._ready()
         entries = self._log.read(state.position)
+        self._outage = ""
         if entries:
-            self._apply(state, entries)
+            changes = self._changes(state, entries)
+            with self._lock.writing():
+                _apply(state, entries, changes)
+            self._tell()
             return
-        self._report_missing(state)
+        self._set_problem(_complaint(state))
         self._log.wait(state.position, IDLE_WAIT_MS)
 
-    def _report_missing(self, state: _State) -> None:
-        """Say so when the log names values that are not stored and were never deleted."""
-        problem = ""
-        if state.missing:
-            video, chunk = min(state.missing)
-            problem = f"{len(state.missing)} chunk values are missing, the first is chunk {chunk} of video {video}"
+    def _set_problem(self, problem: str) -> None:
         if problem != self.problem:
             self.problem = problem
             if problem:
-                logger.error(problem, extra={"action": "values_missing"})
+                logger.error(problem, extra={"action": "gallery_problem", "generation": self.generation.id})
+
+    # Building
 
     def _rebuild(self) -> None:
+        """Build a gallery from the live values and put it in the place of the present one.
+
+        Values are read while others write, so the scan may run ahead of the log's tail as it was before. The
+        log is replayed up to the tail as it is afterwards: then the gallery is what the log says at that entry.
+        """
         started = time.monotonic()
-        tail = self._log.tail()
-        state = _State(make_index(self._kind, self.generation.bits), Columns(), tail, set())
+        run = self._store.server_run()
+        state = _State(make_index(self._kind, self.generation.bits), Columns(), self._log.tail())
         numbers = self._store.video_numbers(self.generation.id)
         for first in range(0, len(numbers), SCAN_VIDEOS):
             self._scan(state, numbers[first : first + SCAN_VIDEOS])
+        self._replay(state, self._log.tail())
+        if self._store.server_run() != run:
+            # It may have come back with an older state, in the middle of the scan.
+            raise LogBrokenError(f"Redis was restarted while generation {self.generation.id} was read")
+        before = self._state
         with self._lock.writing():
             self._state = state
+        self._is_broken, self._built_at = False, state.position
         self._tell()
+        if before is not None:
+            before.index.close()
         seconds = time.monotonic() - started
         logger.info("gallery built", extra={"action": "built", "frames": len(state.index), "seconds": seconds})
 
     def _scan(self, state: _State, numbers: Sequence[int]) -> None:
+        """Take in all chunks of videos. What was committed is read before the values, so none can be too new."""
         records = self._store.find_videos(numbers)
+        shas = self._store.chunk_shas(numbers)
         values = self._store.chunk_values(numbers)
-        for record, chunks in zip(records, values, strict=True):
+        for record, committed, stored in zip(records, shas, values, strict=True):
             if record is None or record.state in {"deleted", "cancelled"}:
                 continue
-            if len(chunks) < record.done:
-                state.missing.update((record.id, n) for n in range(record.chunks) if n not in chunks)
-            for number in sorted(chunks):
-                _add(state, record, number, checked_chunk(chunks[number], self.generation))
+            for number in sorted(committed):
+                chunk = self._checked(stored.get(number), committed[number])
+                _take(state, record.id, number, record, chunk)
 
-    def _apply(self, state: _State, entries: Sequence[Entry]) -> None:
+    def _replay(self, state: _State, tail: LogPosition) -> None:
+        while state.position.order < tail.order:
+            entries = self._log.read(state.position)
+            if not entries:
+                break
+            _apply(state, entries, self._changes(state, entries))
+        is_other = state.position.log_id == tail.log_id and state.position.chain != tail.chain
+        if is_other or state.position.order < tail.order:
+            raise LogBrokenError(f"the log of generation {self.generation.id} was rolled back while it was read")
+
+    def _changes(self, state: _State, entries: Sequence[Entry]) -> _Changes:
+        """Fetch what entries need, before the gallery is locked."""
         puts = [e for e in entries if e.op == "put" and not state.columns.has_chunk(e.video, e.chunk)]
-        records = {r.id: r for r in self._store.find_videos({e.video for e in entries}) if r is not None}
-        chunks = self._fetch(puts)
-        with self._lock.writing():
-            for entry in entries:
-                self._apply_one(state, entry, records.get(entry.video), chunks.get((entry.video, entry.chunk)))
-                state.position = entry.position
-        self._tell()
-
-    def _fetch(self, puts: Sequence[Entry]) -> dict[tuple[int, int], Chunk]:
-        """Return the values that puts name, where they are stored and are the ones that were put."""
-        found = {}
         values = self._store.values_of([(entry.video, entry.chunk) for entry in puts])
-        for entry, value in zip(puts, values, strict=True):
-            if value is not None and value_sha(value) == entry.sha:
-                found[entry.video, entry.chunk] = checked_chunk(value, self.generation)
-        return found
+        records = self._store.find_videos({entry.video for entry in puts})
+        return _Changes(
+            records={record.id: record for record in records if record is not None},
+            chunks={(e.video, e.chunk): self._checked(v, e.sha) for e, v in zip(puts, values, strict=True)},
+        )
 
-    def _apply_one(self, state: _State, entry: Entry, record: VideoRecord | None, chunk: Chunk | None) -> None:
-        if entry.op == "put":
-            if state.columns.has_chunk(entry.video, entry.chunk):
-                return
-            if chunk is None or record is None:
-                # Legal only if a later entry deletes the video; checked when the tail is reached.
-                state.missing.add((entry.video, entry.chunk))
-                return
-            _add(state, record, entry.chunk, chunk)
-        elif entry.op in {"delete", "replace"}:
-            state.missing = {pair for pair in state.missing if pair[0] != entry.video}
-            if state.columns.drop(entry.video):
-                state.index.delete_range(*video_range(entry.video))
-        elif entry.op == "meta" and record is not None and entry.video in state.columns.videos:
-            state.columns.videos[entry.video].tags = record.tags
+    def _checked(self, value: bytes | None, sha: str) -> Chunk | str:
+        """Return the chunk of a stored value, or why it cannot be used."""
+        if value is None:
+            return "its value is not stored"
+        if value_sha(value) != sha:
+            return f"its value is not the one that was committed (SHA-256 {sha[:12]}...)"
+        try:
+            return checked_chunk(value, self.generation)
+        except LogCorruptError as exc:
+            return str(exc)
 
     def _tell(self) -> None:
         with self._advanced:
@@ -335,11 +378,46 @@ def _contradicts(position: LogPosition, tail: LogPosition) -> bool:
     return tail.order < position.order
 
 
-def _add(state: _State, record: VideoRecord, number: int, chunk: Chunk) -> None:
-    state.columns.add(record, number, chunk.times_ms)
+@dataclass(frozen=True)
+class _Changes:
+    """What a run of log entries needs beside them: records by video, and chunks or why there is none."""
+
+    records: dict[int, VideoRecord]
+    chunks: dict[tuple[int, int], Chunk | str]
+
+
+def _apply(state: _State, entries: Sequence[Entry], changes: _Changes) -> None:
+    for entry in entries:
+        if entry.op == "put" and not state.columns.has_chunk(entry.video, entry.chunk):
+            chunk = changes.chunks[entry.video, entry.chunk]
+            _take(state, entry.video, entry.chunk, changes.records.get(entry.video), chunk)
+        elif entry.op in {"delete", "replace"}:
+            state.lost = {pair: why for pair, why in state.lost.items() if pair[0] != entry.video}
+            if state.columns.drop(entry.video):
+                state.index.delete_range(*video_range(entry.video))
+        elif entry.op == "meta" and entry.tags is not None and entry.video in state.columns.videos:
+            state.columns.videos[entry.video].tags = entry.tags
+        state.position = entry.position
+
+
+def _take(state: _State, video: int, number: int, record: VideoRecord | None, chunk: Chunk | str) -> None:
+    if record is None or isinstance(chunk, str):
+        state.lost[video, number] = chunk if isinstance(chunk, str) else "its video has no record"
+        return
     if len(chunk):
-        base = chunk_base(record.id, number)
+        base = chunk_base(video, number)
         state.index.add(np.arange(base, base + len(chunk), dtype=np.int64), chunk.codes)
+    state.columns.add(record, number, chunk.times_ms)
+    state.lost.pop((video, number), None)
+
+
+def _complaint(state: _State) -> str:
+    """Return what is wrong with a gallery that has reached the log's tail; empty if nothing is."""
+    if not state.lost:
+        return ""
+    video, chunk = min(state.lost)
+    why = state.lost[video, chunk]
+    return f"{len(state.lost)} committed chunks cannot be searched; the first, chunk {chunk} of video {video}: {why}"
 
 
 def _describe(state: _State, distances: NDArray[np.int32], ids: NDArray[np.int64]) -> list[FoundFrame]:

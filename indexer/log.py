@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -29,6 +30,7 @@ class Entry:
         video: Number of the video that it is about (for "replace", the old one).
         chunk: Chunk number of a put.
         sha: SHA-256 of the value of a put, hex.
+        tags: All tags of the video, of a meta entry.
     """
 
     position: LogPosition
@@ -36,6 +38,7 @@ class Entry:
     video: int
     chunk: int = 0
     sha: str = ""
+    tags: dict[str, str] | None = None
 
 
 class Log:
@@ -68,7 +71,7 @@ class Log:
         if after.log_id == "0-0":
             known = epoch is not None and epoch.decode() == after.chain
         else:
-            known = bool(here) and here[0][1][b"h"].decode() == after.chain
+            known = bool(here) and here[0][1].get(b"h") == after.chain.encode()
         if not known:
             raise LogBrokenError(f"the log of generation {self.generation} does not hold {after.log_id} any more")
         entries, chain = [], after.chain
@@ -94,10 +97,14 @@ def _continue(chain: str, fields: dict[bytes, Any]) -> str:
 
 def _entry(raw: tuple[bytes, dict[bytes, Any]]) -> Entry:
     log_id, fields = raw
-    return Entry(
-        position=LogPosition(log_id.decode(), fields[b"h"].decode()),
-        op=fields[b"op"].decode(),
-        video=int(fields[b"v"]),
-        chunk=int(fields.get(b"c", 0)),
-        sha=fields.get(b"s", b"").decode(),
-    )
+    try:
+        return Entry(
+            position=LogPosition(log_id.decode(), fields[b"h"].decode()),
+            op=fields[b"op"].decode(),
+            video=int(fields[b"v"]),
+            chunk=int(fields.get(b"c", 0)),
+            sha=fields.get(b"s", b"").decode(),
+            tags=json.loads(fields[b"tags"]) if b"tags" in fields else None,
+        )
+    except (KeyError, ValueError) as exc:
+        raise LogBrokenError(f"entry {log_id.decode()} of the log is not one that Hashreel writes") from exc

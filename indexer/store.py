@@ -82,6 +82,13 @@ class Store:
                 "that made it, or another database"
             )
 
+    def server_run(self) -> str:
+        """Return what tells one life of the server from the next; empty where the server does not tell."""
+        try:
+            return str(self.redis.info("server").get("run_id", ""))
+        except redis.ResponseError:
+            return ""
+
     def has_append_only_file(self) -> bool:
         """Return whether the server writes an append-only file, as far as it tells."""
         try:

@@ -96,19 +96,25 @@ class SearchEngine:
             gallery.close()
 
     def _gallery(self, name: str) -> Gallery:
+        open_ = next((g for g in list(self._galleries.values()) if g.generation.collection == name), None)
+        # Answers go on while Redis is down, from the galleries that are open.
+        if open_ is not None and open_.is_cut_off:
+            return open_
         try:
             generation = self._store.collection(name)
         except redis.RedisError as exc:
-            # Answers go on while Redis is down, from the galleries that are open.
-            for gallery in self._galleries.values():
-                if gallery.generation.collection == name:
-                    return gallery
+            if open_ is not None:
+                return open_
             raise UnavailableError(f"Redis does not answer: {exc}") from exc
         return self._open_gallery(generation)
 
     def _open_gallery(self, generation: Generation) -> Gallery:
         with self._opening:
             gallery = self._galleries.get(generation.id)
+            if gallery is not None and gallery.generation != generation:
+                # A restored Redis may give the same number to the generation of another model.
+                gallery.close()
+                gallery = None
             if gallery is None:
                 gallery = Gallery(self._store, generation, kind=self._settings.index)
                 gallery.start()
@@ -135,6 +141,9 @@ class SearchEngine:
             raise TooLargeError(f"top is {request.top}; this service answers with at most {self._settings.max_top}")
         gallery = self._gallery(request.collection or self._settings.collection)
         started = time.perf_counter()
+        if request.query.frame is not None:
+            # A frame that was committed just now is to be found as a query, too.
+            self._catch_up(gallery, request)
         code = self._query_code(request.query, gallery)
         encoded = time.perf_counter()
         behind, stale = self._catch_up(gallery, request)
@@ -173,8 +182,8 @@ class SearchEngine:
                 f"collection {generation.collection!r} holds codes of {generation.fingerprint[:12]}; "
                 f"model {model.name} is {model.fingerprint[:12]} now"
             )
-        codes: Codes = model.encode([picture])
-        return codes[0]
+        codes: Codes = model.encode([picture])[0]
+        return codes
 
     def _catch_up(self, gallery: Gallery, request: SearchRequest) -> tuple[bool, bool]:
         """Wait for the log as asked; return (behind, stale)."""

@@ -81,6 +81,14 @@ class RedisServer:
         self._child.join(10)
         self.socket.unlink(missing_ok=True)
 
+    def pause(self) -> None:
+        """Stop the process in its tracks, so that callers are left hanging."""
+        self._child.signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let a paused process go on."""
+        self._child.signal(signal.SIGCONT)
+
     def backup(self) -> Path:
         """Return a copy of the data as they are now on disk."""
         target = Path(tempfile.mkdtemp(prefix="copy-", dir=self.folder))
