@@ -37,6 +37,7 @@ COMMANDS = {
     "worker": Command("worker", "Run workers that encode: one process a GPU, or on the CPU."),
     "models": Command("models", "List, show and verify models."),
     "fit": Command("fit", "Fit a label-free hasher."),
+    "train": Command("train", "Train segmentation and hashing networks."),
 }
 
 

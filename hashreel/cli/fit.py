@@ -54,7 +54,13 @@ Example:
 @click.option("--name", help="Name of the model; by default the directory's.")
 @click.option("--bits", type=click.IntRange(8, 256), default=48, show_default=True, help="Code length.")
 @click.option("--trunk", default="efficientnet-lite0", show_default=True, help="Trunk with pretrained weights.")
-@click.option("--transform", type=click.Choice(["centre", "letterbox", "three"]), default="centre", show_default=True)
+@click.option(
+    "--transform",
+    type=click.Choice(["centre", "letterbox", "three"]),
+    default="centre",
+    show_default=True,
+    help="How a picture becomes a square.",
+)
 @click.option(
     "--size",
     type=click.IntRange(32, 1024),
@@ -62,7 +68,7 @@ Example:
     show_default=True,
     help="Side of the network's input in pixels.",
 )
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the fit.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def cli(method: str, out: Path, as_json: bool, **options: Any) -> None:

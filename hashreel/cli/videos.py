@@ -13,7 +13,11 @@ from hashreel.schemas import VideoModel
 
 
 @click.group(invoke_without_command=True, epilog="Example: hashreel videos --tag case=17")
-@click.option("--state", type=click.Choice(["queued", "encoding", "indexed", "failed", "cancelled"]))
+@click.option(
+    "--state",
+    type=click.Choice(["queued", "encoding", "indexed", "failed", "cancelled"]),
+    help="Only videos in this state.",
+)
 @click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="Only videos with this tag; repeatable.")
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="At most so many.")
 @client_options

@@ -1,0 +1,46 @@
+"""One stack for all acceptance tests; each works in its own collection of sources."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hashreel import Client
+from tests.support.stacks import embedded_stack
+
+
+@pytest.fixture(scope="session")
+def stack_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return the address of a running stack."""
+    with embedded_stack(tmp_path_factory.mktemp("stack") / "data") as url:
+        yield url
+
+
+@pytest.fixture
+def client(stack_url: str) -> Iterator[Client]:
+    """Return a client of the stack."""
+    with Client(stack_url) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def painted(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Return four generated clips whose twelve shots are of twelve kinds."""
+    from encoder.clips import generate_clip
+
+    folder = tmp_path_factory.mktemp("painted")
+    clips, seen = [], set[str]()
+    seed = 0
+    while len(clips) < 4 and seed < 500:
+        path = folder / f"clip {seed} – größe.mp4"
+        shots = generate_clip(path, seed=seed, seconds=6.0, size=(192, 108), fps=8)
+        kinds = {shot.description for shot in shots}
+        if kinds & seen:
+            path.unlink()
+        else:
+            seen |= kinds
+            clips.append(path)
+        seed += 1
+    return clips
