@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from indexer.multi_index import MIN_TABLE_ROWS
 from indexer.ranges import MAX_FRAME_ID, Ranges, check_ranges, ranges_of_ids
 from indexer.rowstore import RowState, RowStore, no_rows
 from indexer.sorted_part import ALL_ALIVE, SortedPart, empty_part, fold
+from indexer.storage import load_arrays, save_arrays
 from indexer.weighted import check_weighted
 
 __all__ = ["ExactIndex"]
@@ -298,21 +300,8 @@ class ExactIndex(Index):
     def items(
         self, allowed: NDArray[Any] | None = None, block: int = 65_536
     ) -> Iterator[tuple[NDArray[np.int64], Codes]]:
-        state, ranges = self._state, allowed_ranges(allowed)
-        late_ids, late_rows = state.delta.in_order(ranges)
-        rows = list_alive(state.alive, state.main.row_ranges(ranges))
-        # How many frames of the delta come before each frame of the main part, and so the merged order.
-        ids = state.main.ids_of(rows)
-        order = np.argsort(np.concatenate((ids, late_ids)), kind="stable")
-        all_ids = np.concatenate((ids, late_ids))
-        main_codes = state.main.codes.reshape(-1, self.num_words)
-        for start in range(0, len(order), block):
-            chosen = order[start : start + block]
-            words = np.empty((len(chosen), self.num_words), np.uint64)
-            is_late = chosen >= len(rows)
-            words[~is_late] = main_codes[rows[chosen[~is_late]]]
-            words[is_late] = state.delta.codes[late_rows[chosen[is_late] - len(rows)]]
-            yield all_ids[chosen], bytes_of(words, self.num_bytes)
+        blocks = _blocks(self._state, allowed_ranges(allowed), block)
+        return ((ids, bytes_of(words, self.num_bytes)) for ids, words in blocks)
 
     def codes_of(self, frame_ids: NDArray[Any]) -> Codes:
         state, ids = self._state, check_frame_ids(frame_ids)
@@ -322,6 +311,30 @@ class ExactIndex(Index):
         words[is_late] = state.delta.codes[late[is_late]]
         words[~is_late] = state.main.codes.reshape(-1, self.num_words)[_main_rows(state, ids[~is_late])]
         return bytes_of(words, self.num_bytes)
+
+    def save(self, folder: str | Path) -> None:
+        state = self._state
+        arrays = state.main.arrays() | {"main_alive": state.alive}
+        arrays |= {f"late_{name}": array for name, array in state.delta.arrays().items()}
+        header = {
+            "kind": self.kind,
+            "bits": self.bits,
+            "table_bits": state.main.tables.width,
+            "dead": state.dead,
+            "late_count": state.delta.count,
+            "late_is_ascending": state.delta.is_ascending,
+        }
+        save_arrays(folder, header, arrays)
+
+    @classmethod
+    def load(cls, folder: str | Path, mapped: bool = True, **options: Any) -> ExactIndex:
+        header, arrays = load_arrays(folder, cls.kind, mapped)
+        index = cls(header["bits"], **options)
+        main = SortedPart.from_arrays(arrays, index.num_words, header["table_bits"])
+        late = {name.removeprefix("late_"): array for name, array in arrays.items() if name.startswith("late_")}
+        delta = RowState.from_arrays(late, header["late_count"], header["late_is_ascending"])
+        index._begin(main, arrays["main_alive"], header["dead"], delta)
+        return index
 
     def status(self) -> dict[str, Any]:
         state = self._state
@@ -343,6 +356,22 @@ class ExactIndex(Index):
 
     def _padded(self, codes: NDArray[Any]) -> NDArray[np.uint64]:
         return pad_codes(check_codes(codes, self.bits), self.num_words)
+
+
+def _blocks(state: _State, ranges: Ranges | None, block: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint64]]]:
+    """Yield live frames in the order of their ids, as (int64 [b], uint64 [b, words])."""
+    late_ids, late_rows = state.delta.in_order(ranges)
+    rows = list_alive(state.alive, state.main.row_ranges(ranges))
+    ids = np.concatenate((state.main.ids_of(rows), late_ids))
+    order = np.argsort(ids, kind="stable")
+    main_codes = state.main.codes.reshape(-1, state.delta.codes.shape[1])
+    for start in range(0, len(order), block):
+        chosen = order[start : start + block]
+        is_late = chosen >= len(rows)
+        words = np.empty((len(chosen), main_codes.shape[1]), np.uint64)
+        words[~is_late] = main_codes[rows[chosen[~is_late]]]
+        words[is_late] = state.delta.codes[late_rows[chosen[is_late] - len(rows)]]
+        yield ids[chosen], words
 
 
 def _rows_of(answers: Answers) -> list[Found]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from indexer.index import Found, Index, allowed_ranges
 from indexer.ranges import check_ranges, expand
 from indexer.rowstore import RowState, RowStore, compacted, no_rows
 from indexer.runs import Runs
+from indexer.storage import load_arrays, save_arrays
 from indexer.ties import first_pairs, settled_pairs, sorted_pairs
 
 __all__ = ["FlatIndex"]
@@ -145,8 +147,8 @@ class FlatIndex(Index):
     def items(
         self, allowed: NDArray[Any] | None = None, block: int = 65_536
     ) -> Iterator[tuple[NDArray[np.int64], Codes]]:
-        for ids, words in self._state.blocks(allowed_ranges(allowed), block):
-            yield ids, bytes_of(words, self.num_bytes)
+        blocks = self._state.blocks(allowed_ranges(allowed), block)
+        return ((ids, bytes_of(words, self.num_bytes)) for ids, words in blocks)
 
     def codes_of(self, frame_ids: NDArray[Any]) -> Codes:
         state, ids = self._state, check_frame_ids(frame_ids)
@@ -158,6 +160,18 @@ class FlatIndex(Index):
     def compact(self) -> None:
         with self._writing:
             self._begin(compacted(self._state))
+
+    def save(self, folder: str | Path) -> None:
+        state = self._state
+        header = {"kind": self.kind, "bits": self.bits, "count": state.count, "is_ascending": state.is_ascending}
+        save_arrays(folder, header, state.arrays())
+
+    @classmethod
+    def load(cls, folder: str | Path, mapped: bool = True, **options: Any) -> FlatIndex:
+        header, arrays = load_arrays(folder, cls.kind, mapped)
+        index = cls(header["bits"], **options)
+        index._begin(RowState.from_arrays(arrays, header["count"], header["is_ascending"]))
+        return index
 
     def status(self) -> dict[str, Any]:
         state = self._state

@@ -8,7 +8,9 @@ state that was current when it began and never sees half a write.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,8 +20,9 @@ from encoder.codes import Codes, check_bits, check_codes, num_code_bytes
 from hashreel.errors import BadInputError
 from indexer.arguments import check_frame_ids, check_radius, check_top
 from indexer.ranges import Ranges, all_but, check_ranges, intersect_ranges, ranges_of_ids
+from indexer.storage import load_header
 
-__all__ = ["KINDS", "Found", "Index", "make_index"]
+__all__ = ["KINDS", "Found", "Index", "load_index", "make_index"]
 
 Found = tuple[NDArray[np.int32], NDArray[np.int64]]
 """Distances and frame ids of hits, ordered by (distance, frame id)."""
@@ -146,6 +149,18 @@ class Index(ABC):
     def status(self) -> dict[str, Any]:
         """Return kind, bits, exact, frames, rows, tombstones and bytes, and what the kind adds to them."""
 
+    @abstractmethod
+    def save(self, folder: str | Path) -> None:
+        """Write the present state into a folder as plain files; searches and writes go on meanwhile.
+
+        Nothing is synced or renamed: the caller does that for a whole snapshot.
+        """
+
+    @classmethod
+    @abstractmethod
+    def load(cls, folder: str | Path, mapped: bool = True, **options: Any) -> Index:
+        """Return an index from what :meth:`save` wrote; see :func:`load_index`."""
+
     def close(self) -> None:  # noqa: B027  most kinds hold no threads
         """Wait for background work to end; the index stays readable."""
 
@@ -232,23 +247,19 @@ def allowed_ranges(allowed: NDArray[Any] | None) -> Ranges | None:
     return None if allowed is None else check_ranges(allowed)
 
 
-def _make_flat(bits: int, **options: Any) -> Index:
-    from indexer.flat import FlatIndex
-
-    return FlatIndex(bits, **options)
-
-
-def _make_exact(bits: int, **options: Any) -> Index:
-    from indexer.exact import ExactIndex
-
-    return ExactIndex(bits, **options)
-
-
-KINDS: dict[str, Callable[..., Index]] = {
-    "flat": _make_flat,
-    "exact": _make_exact,
+KINDS: dict[str, str] = {
+    "flat": "indexer.flat:FlatIndex",
+    "exact": "indexer.exact:ExactIndex",
 }
-"""Every kind that :func:`make_index` knows, with the function that imports and makes it."""
+"""Every kind that :func:`make_index` knows, and the class that is it; imported only when asked for."""
+
+
+def _class_of(kind: str) -> type[Index]:
+    if kind not in KINDS:
+        raise BadInputError(f"index kind {kind!r} is unknown; available: {', '.join(KINDS)}")
+    module, name = KINDS[kind].split(":")
+    found: type[Index] = getattr(import_module(module), name)
+    return found
 
 
 def make_index(kind: str, bits: int, **options: Any) -> Index:
@@ -270,6 +281,20 @@ def make_index(kind: str, bits: int, **options: Any) -> Index:
         >>> index.search(np.array([[1, 0]], np.uint8), top=1)[1].tolist()
         [[5]]
     """
-    if kind not in KINDS:
-        raise BadInputError(f"index kind {kind!r} is unknown; available: {', '.join(KINDS)}")
-    return KINDS[kind](check_bits(bits), **options)
+    return _class_of(kind)(check_bits(bits), **options)
+
+
+def load_index(folder: str | Path, kind: str | None = None, mapped: bool = True, **options: Any) -> Index:
+    """Return the index that was saved into a folder.
+
+    Args:
+        folder: where :meth:`Index.save` wrote it. While it is mapped, its files must stay as they are.
+        kind: None for the kind that was saved; "auto" takes any kind that it could have become.
+        mapped: map the files into memory, which takes no time at all, instead of reading them.
+        options: keyword arguments of that kind's class.
+
+    Raises:
+        BadInputError: If the folder holds no index, one of another kind, or one of a newer format.
+    """
+    saved = load_header(folder)["kind"]
+    return _class_of(kind or saved).load(folder, mapped, **options)

@@ -11,7 +11,7 @@ from indexer.kernels.build import fill_table
 from indexer.kernels.compiling import REST_BLOCK
 from indexer.kernels.parts import Tables, no_tables
 
-__all__ = ["MAX_TABLE_BITS", "MIN_TABLE_ROWS", "build_tables", "plan_tables"]
+__all__ = ["MAX_TABLE_BITS", "MIN_TABLE_ROWS", "build_tables", "masks_by_ring", "plan_tables"]
 
 MAX_TABLE_BITS = 64
 """Longer codes are only scanned: their K-th distances are so large that most buckets would have to be probed."""
@@ -50,7 +50,7 @@ def build_tables(codes: NDArray[np.uint64], bits: int, num_tables: int, width: i
     """
     if not num_tables:
         return no_tables()
-    masks, rings = _masks_by_ring(width)
+    masks, rings = masks_by_ring(width)
     is_compact = bits - width <= 32
     shape = (num_tables, len(codes) + REST_BLOCK)
     tables = Tables(
@@ -67,11 +67,16 @@ def build_tables(codes: NDArray[np.uint64], bits: int, num_tables: int, width: i
 
 
 @lru_cache(maxsize=8)
-def _masks_by_ring(width: int) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """Return the numbers of ``width`` bits by their count of set bits, and where each count begins."""
+def masks_by_ring(width: int) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """Return the numbers of ``width`` bits by their count of set bits, and where each count begins.
+
+    Rings that would make more than a bound of masks are left out.
+    """
+    if not width:
+        return np.zeros(0, np.uint32), np.zeros(1, np.int64)
     masks = np.arange(1 << width, dtype=np.uint32)
     ones = np.bitwise_count(masks)
     rings = np.concatenate(([0], np.cumsum(np.bincount(ones, minlength=width + 1))))
-    rings = rings[rings <= max(_MAX_MASKS, 1)]
+    rings = rings[rings <= _MAX_MASKS]
     kept = masks[np.argsort(ones, kind="stable")][: rings[-1]]
     return kept, rings.astype(np.int64)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,9 +56,9 @@ class RowState:
         for start in range(0, len(ids), block):
             yield ids[start : start + block], self.codes[rows[start : start + block]]
 
-    def arrays(self) -> dict[str, NDArray[np.generic]]:
+    def arrays(self) -> dict[str, NDArray[Any]]:
         """Return everything this state consists of, by name."""
-        held: dict[str, NDArray[np.generic]] = {
+        held: dict[str, NDArray[Any]] = {
             "codes": self.codes,
             "first_rows": self.runs.first_rows,
             "first_ids": self.runs.first_ids,
@@ -68,6 +69,13 @@ class RowState:
         if self.alive is not None:
             held["alive"] = self.alive[: (len(self.codes) + 63) // 64 * 8]
         return held
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, NDArray[Any]], count: int, is_ascending: bool) -> RowState:
+        """Return the state that :meth:`arrays` described."""
+        names = ("first_rows", "first_ids", "live_ids", "live_rows", "live_lengths")
+        runs = Runs(*(arrays[name] for name in names))
+        return cls(arrays["codes"], runs, arrays.get("alive"), count, is_ascending)
 
 
 def no_rows(num_words: int) -> RowState:
@@ -118,7 +126,7 @@ class RowStore:
         if self._alive is not None:
             self._alive = grown_bitmap(self._alive, len(self._codes))
         self._count += len(ids)
-        self._is_ascending = self._is_ascending and ids[0] > self._last_id and bool((np.diff(ids) > 0).all())
+        self._is_ascending = self._is_ascending and bool(ids[0] > self._last_id and (np.diff(ids) > 0).all())
         self._last_id = max(self._last_id, int(ids.max()))
 
     def remove(self, ranges: Ranges) -> int:

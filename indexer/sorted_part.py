@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from indexer.kernels.build import fold_parts
 from indexer.kernels.parts import Part, Tables, no_tables
-from indexer.multi_index import build_tables, plan_tables
+from indexer.multi_index import build_tables, masks_by_ring, plan_tables
 from indexer.ranges import Ranges
 from indexer.rowstore import RowState
 
@@ -64,6 +65,25 @@ class SortedPart:
         """Return the bundle that kernels take."""
         return Part(self.codes, alive, self.first_rows, self.first_ids, True, row_ranges)
 
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return everything but the masks, by name."""
+        return {
+            "codes": self.codes,
+            "first_rows": self.first_rows,
+            "first_ids": self.first_ids,
+            "offsets": self.tables.offsets,
+            "rests": self.tables.rests,
+            "table_rows": self.tables.rows,
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, NDArray[Any]], num_words: int, width: int) -> SortedPart:
+        """Return the part that :meth:`arrays` described."""
+        masks, rings = masks_by_ring(width)
+        tables = Tables(arrays["offsets"], arrays["rests"], arrays["table_rows"], masks, rings, width)
+        codes = arrays["codes"]
+        return cls(codes, arrays["first_rows"], arrays["first_ids"], tables, len(codes) // num_words)
+
     @property
     def last_id(self) -> int:
         """The largest frame id; -1 where there is none."""
@@ -72,8 +92,7 @@ class SortedPart:
     @property
     def num_bytes(self) -> int:
         """Memory in bytes, the masks that all parts share left out."""
-        tables = (self.tables.offsets, self.tables.rests, self.tables.rows)
-        return sum(array.nbytes for array in (self.codes, self.first_rows, self.first_ids, *tables))
+        return sum(array.nbytes for array in self.arrays().values())
 
 
 def empty_part() -> SortedPart:

@@ -4,90 +4,21 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
+from index_reference import (
+    EXACT_KINDS,
+    Reference,
+    assert_equals_reference,
+    assert_pairs_equal,
+    make_exact,
+    random_codes,
+)
 
-from encoder.codes import hamming_distances, num_code_bytes, unpack_codes
 from hashreel.errors import BadInputError, ConflictError, NotFoundError
 from indexer import make_index
 from indexer.ranges import all_but
 
-BITS = [8, 12, 48, 64, 96, 128, 256]
-# Tables from the first row on, folded all the time and probed whatever it costs: small galleries test them too.
-TABLES = {"delta_rows": 50, "delta_share": 0.0, "table_rows": 1, "probe_effort": 1e9, "dead_share": 0.05}
-EXACT_KINDS = {"flat": {}, "exact": {}, "exact with tables": TABLES}
 BIG = 2**32
-
-
-def random_codes(rng: np.random.Generator, count: int, bits: int, spread: int | None = None) -> NDArray[np.uint8]:
-    """Codes with many ties: at most ``spread`` different ones, if given."""
-    codes = rng.integers(0, 256, (count, num_code_bytes(bits)), dtype=np.uint8)
-    if bits % 8:
-        codes[:, -1] &= (1 << bits % 8) - 1
-    return codes if spread is None else codes[rng.integers(0, spread, count)]
-
-
-def make_exact(name, bits):
-    return make_index(name.split()[0], bits, **EXACT_KINDS[name])
-
-
-class Reference:
-    """The slow, obvious index."""
-
-    def __init__(self, bits: int) -> None:
-        self.ids = np.empty(0, np.int64)
-        self.codes = np.empty((0, num_code_bytes(bits)), np.uint8)
-
-    def add(self, ids, codes):
-        self.ids, self.codes = np.concatenate((self.ids, ids)), np.concatenate((self.codes, codes))
-
-    def keep(self, mask):
-        self.ids, self.codes = self.ids[mask], self.codes[mask]
-
-    def delete(self, ids):
-        self.keep(~np.isin(self.ids, ids))
-
-    def delete_range(self, first, end):
-        self.keep((self.ids < first) | (self.ids >= end))
-
-    def pairs(self, query, allowed=None, radius=1 << 30):
-        mask = np.ones(len(self.ids), bool)
-        if allowed is not None:
-            mask = np.zeros(len(self.ids), bool)
-            for first, end in allowed:
-                mask |= (self.ids >= first) & (self.ids < end)
-        ids, codes = self.ids[mask], self.codes[mask]
-        distances = hamming_distances(query[None], codes)[0]
-        order = np.lexsort((ids, distances))
-        order = order[distances[order] <= radius]
-        return distances[order], ids[order]
-
-
-def assert_equals_reference(index, reference, queries, tops=(1, 10), radii=(2,), allowed=None):
-    for top in tops:
-        distances, ids = index.search(queries, top, allowed)
-        assert distances.dtype == np.int32
-        assert ids.dtype == np.int64
-        for i, query in enumerate(queries):
-            expected = reference.pairs(query, allowed)
-            np.testing.assert_array_equal(distances[i], expected[0][:top])
-            np.testing.assert_array_equal(ids[i], expected[1][:top])
-    for radius in radii:
-        counts = index.count_within(queries, radius, allowed)
-        for i, (found, limited) in enumerate(
-            zip(
-                index.within(queries, radius, allowed),
-                index.within(queries, radius, allowed, limit=3),
-                strict=True,
-            )
-        ):
-            expected = reference.pairs(queries[i], allowed, radius)
-            assert found[0].dtype == np.int32
-            assert found[1].dtype == np.int64
-            np.testing.assert_array_equal(found[0], expected[0])
-            np.testing.assert_array_equal(found[1], expected[1])
-            np.testing.assert_array_equal(limited[0], expected[0][:3])
-            np.testing.assert_array_equal(limited[1], expected[1][:3])
-            assert counts[i] == len(expected[0])
+BITS = [8, 12, 48, 64, 96, 128, 256]
 
 
 @pytest.fixture(params=EXACT_KINDS)
@@ -266,10 +197,7 @@ def test_groups_are_formed_before_truncation(make, allowed):
     reference.add(crowd, crowd_codes)
     array = None if allowed is None else np.array(allowed)
     for i, found in enumerate(index.search_groups(queries, 6, array)):
-        distances, ids = reference.pairs(queries[i], array)
-        first = np.sort(np.unique(ids >> 32, return_index=True)[1])[:6]
-        np.testing.assert_array_equal(found[0], distances[first])
-        np.testing.assert_array_equal(found[1], ids[first])
+        assert_pairs_equal(found, reference.group_pairs(queries[i], 6, array))
     assert len(index.search_groups(queries[:1], 100)[0][0]) == 11
 
 
@@ -277,20 +205,15 @@ def test_groups_are_formed_before_truncation(make, allowed):
 def test_weighted_distance_equals_a_sum_over_differing_bits(make, bits):
     index, reference, queries, rng = filled(make, bits)
     index.delete(reference.ids[:50])
-    reference.keep(np.arange(len(reference.ids)) >= 50)
+    reference.delete(reference.ids[:50])
     weights = rng.integers(0, 8, (len(queries), bits)).astype(np.float32)
     allowed = np.array([[BIG, 8 * BIG]])
     for given_weights, ranges in ((weights, None), (weights[0], allowed)):
         distances, ids = index.search_weighted(queries, given_weights, 20, ranges)
-        mask = np.ones(len(reference.ids), bool)
-        if ranges is not None:
-            mask = (reference.ids >= BIG) & (reference.ids < 8 * BIG)
-        differs = unpack_codes(queries, bits)[:, None] ^ unpack_codes(reference.codes[mask], bits)[None]
-        sums = (differs * np.broadcast_to(given_weights, weights.shape)[:, None]).sum(axis=2)
-        for i in range(len(queries)):
-            order = np.lexsort((reference.ids[mask], sums[i]))[:20]
-            np.testing.assert_array_equal(distances[i], sums[i][order].astype(np.float32))
-            np.testing.assert_array_equal(ids[i], reference.ids[mask][order])
+        for i, query in enumerate(queries):
+            own = np.broadcast_to(given_weights, weights.shape)[i]
+            expected = reference.weighted_pairs(query, own, ranges)
+            assert_pairs_equal((distances[i], ids[i]), (expected[0][:20], expected[1][:20]))
 
 
 def test_items_come_in_order_of_ids_with_their_codes(make):
