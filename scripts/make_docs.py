@@ -1,4 +1,4 @@
-"""Write the parts of docs/ that follow from the code:  .venv/bin/python scripts/make_docs.py"""
+"""Write the parts of docs/ that follow from the code (run it in the virtual environment)."""
 
 from __future__ import annotations
 
