@@ -6,6 +6,7 @@ Its name is also the id of its Celery task, so that what waits in a queue can be
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from hashreel.errors import BadInputError
@@ -15,6 +16,7 @@ __all__ = ["PROTOCOL", "RUN_UNIT", "Unit", "payload", "queue_name", "read_payloa
 PROTOCOL = 1
 RUN_UNIT = "hashreel.run_unit"
 PLAN = "plan"
+_NAME = re.compile(f"([0-9]+):({PLAN}|[0-9]+)")
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,12 @@ class Unit:
     @classmethod
     def parse(cls, text: str | bytes) -> Unit:
         """Return the unit that a name stands for; BadInputError if it is not one."""
-        name = text.decode() if isinstance(text, bytes) else text
-        video, _, chunk = name.partition(":")
-        try:
-            return cls(int(video), None if chunk == PLAN else int(chunk))
-        except ValueError as exc:
-            raise BadInputError(f"{name!r} is not a unit of work; expected VIDEO:plan or VIDEO:CHUNK") from exc
+        name = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+        match = _NAME.fullmatch(name)
+        if match is None:
+            raise BadInputError(f"{name!r} is not a unit of work; expected VIDEO:plan or VIDEO:CHUNK")
+        video, chunk = match.groups()
+        return cls(int(video), None if chunk == PLAN else int(chunk))
 
 
 def payload(unit: Unit) -> dict[str, str | int]:

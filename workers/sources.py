@@ -7,9 +7,11 @@ of no use becomes a failed video with its reason, never silence.
 from __future__ import annotations
 
 import glob
+import itertools
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,51 +61,94 @@ class SourceRoots:
         if "://" in text:
             yield Source(text, text, problem="URLs are not read; download the file into a source root or upload it")
             return
-        path = self._locate(text)
-        if path is None:
+        try:
+            yield from self._expand(text)
+        except (OSError, ValueError, RuntimeError) as exc:
+            # A name that is too long or of no known user, a folder that went away while it was listed.
+            yield Source(text, text, problem=f"cannot be read: {getattr(exc, 'strerror', None) or exc}")
+
+    def _expand(self, text: str) -> Iterator[Source]:
+        located = self._locate(text)
+        if located is None:
             yield Source(text, text, problem=self._outside())
-        elif not path.exists() and glob.has_magic(str(path)):
-            yield from self._glob(text, path)
+            return
+        base, rest = located
+        path = base / rest
+        if glob.has_magic(str(rest)) and not path.exists():
+            yield from self._glob(text, base, rest)
         else:
             yield from self._walk(path)
 
-    def _locate(self, text: str) -> Path | None:
-        """Return the path that a text names, not yet checked for links; None if it can be in no root."""
+    def _locate(self, text: str) -> tuple[Path, Path] | None:
+        """Return a folder that is meant literally and the rest below it; None if it can be in no root."""
         path = Path(text).expanduser()
         first, *rest = path.parts or ("",)
         if first in self._roots and not path.is_absolute():
-            return self._roots[first].joinpath(*rest)
-        return path if path.is_absolute() or self._is_open else None
+            return self._roots[first], Path(*rest)
+        for root in self._roots.values():
+            if path.is_relative_to(root):
+                return root, path.relative_to(root)
+        if path.is_absolute() or self._is_open:
+            return Path(path.anchor or "."), path.relative_to(path.anchor)
+        return None
 
     def _outside(self) -> str:
         names = ", ".join(f"{name}/" for name in self._roots) or "none is configured"
         return f"not inside a source root ({names}); set HASHREEL_ROOTS"
 
-    def _glob(self, text: str, pattern: Path) -> Iterator[Source]:
-        found = sorted(glob.glob(str(pattern), recursive=True))
+    def _glob(self, text: str, base: Path, pattern: Path) -> Iterator[Source]:
+        plain = list(itertools.takewhile(lambda part: not glob.has_magic(part), pattern.parts))
+        problem = self._refusal(base.joinpath(*plain))
+        if problem:
+            # Nothing outside the roots is listed, not even to be refused one by one.
+            yield Source(text, text, problem=problem)
+            return
+        found = sorted(glob.glob(str(Path(glob.escape(str(base))) / pattern), recursive=True))
         if not found:
-            yield Source(text, str(pattern), problem="no file matches this pattern")
+            yield Source(text, str(base / pattern), problem="no file matches this pattern")
         for path in found:
             yield from self._walk(Path(path))
 
     def _walk(self, path: Path) -> Iterator[Source]:
-        if not path.is_dir():
+        if not os.path.isdir(path):
             yield self._file(path)
             return
-        found = False
-        for folder, folders, names in os.walk(path):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            visible = sorted(name for name in names if not name.startswith("."))
-            pictures = [name for name in visible if Path(name).suffix.lower() in PICTURE_SUFFIXES]
-            if pictures:
-                found = True
-                yield self._pictures(Path(folder), pictures)
-            for name in visible:
-                if name not in pictures:
-                    found = True
-                    yield self._file(Path(folder) / name)
-        if not found:
+        is_empty = True
+        for source in self._folders(path):
+            is_empty = False
+            yield source
+        if is_empty:
             yield Source(self._name(path), str(path), problem="the folder holds no files")
+
+    def _folders(self, top: Path) -> Iterator[Source]:
+        """Yield what lies in a folder and below it; links to folders are followed, each folder once."""
+        visited: set[str] = set()
+        waiting = [top]
+        while waiting:
+            folder = waiting.pop()
+            real = os.path.realpath(folder)
+            if real in visited:
+                continue
+            visited.add(real)
+            problem = self._refusal(folder)
+            try:
+                names = [] if problem else sorted(os.listdir(folder))
+            except OSError as exc:
+                names, problem = [], f"cannot be listed: {exc.strerror or exc}"
+            if problem:
+                yield Source(self._name(folder), str(folder), problem=problem)
+            visible = [name for name in names if not name.startswith(".")]
+            inner = [name for name in visible if os.path.isdir(folder / name)]
+            yield from self._contents(folder, [name for name in visible if name not in set(inner)])
+            waiting.extend(folder / name for name in reversed(inner))
+
+    def _contents(self, folder: Path, names: Sequence[str]) -> Iterator[Source]:
+        pictures = [name for name in names if Path(name).suffix.lower() in PICTURE_SUFFIXES]
+        if pictures:
+            yield self._pictures(folder, pictures)
+        for name in names:
+            if Path(name).suffix.lower() not in PICTURE_SUFFIXES:
+                yield self._file(folder / name)
 
     def _file(self, path: Path) -> Source:
         name, problem = self._name(path), self._refusal(path)
@@ -115,20 +160,21 @@ class SourceRoots:
             return Source(name, str(path), problem=f"cannot be read: {exc.strerror or exc}")
         if not stat.S_ISREG(info.st_mode):
             return Source(name, str(path), problem="not a regular file")
-        return Source(name, str(path.resolve()), size=info.st_size, modified_ns=info.st_mtime_ns)
+        return Source(name, os.path.realpath(path), size=info.st_size, modified_ns=info.st_mtime_ns)
 
-    def _pictures(self, folder: Path, names: list[str]) -> Source:
-        problem = self._refusal(folder)
-        if problem:
-            return Source(self._name(folder), str(folder), kind="pictures", problem=problem)
-        infos = [(folder / name).stat() for name in names if (folder / name).exists()]
-        return Source(
-            self._name(folder),
-            str(folder.resolve()),
-            kind="pictures",
-            size=sum(info.st_size for info in infos),
-            modified_ns=max((info.st_mtime_ns for info in infos), default=0),
-        )
+    def _pictures(self, folder: Path, names: Sequence[str]) -> Source:
+        """Return a folder of pictures; refused as a whole if one of them is a link that leads out of the roots."""
+        size = newest = 0
+        for name in names:
+            path = folder / name
+            if path.is_symlink() and self._refusal(path):
+                problem = f"the picture {name} is a link that leads out of the source roots; remove it"
+                return Source(self._name(folder), str(folder), kind="pictures", problem=problem)
+            with suppress(OSError):  # a broken link is reported when the pictures are read
+                info = path.stat()
+                size, newest = size + info.st_size, max(newest, info.st_mtime_ns)
+        real = os.path.realpath(folder)
+        return Source(self._name(folder), real, kind="pictures", size=size, modified_ns=newest)
 
     def _refusal(self, path: Path) -> str:
         try:
@@ -141,12 +187,15 @@ class SourceRoots:
 
     def _root_of(self, path: Path) -> tuple[str, Path] | None:
         # Links are followed first, so that one inside a root cannot lead out of it.
-        real = path.resolve()
+        real = Path(os.path.realpath(path))
         for name, root in self._roots.items():
             if real == root or root in real.parents:
                 return name, real.relative_to(root)
         return None
 
     def _name(self, path: Path) -> str:
+        """Return the one name of a file, however it was spelt: by its real path inside its root."""
         inside = self._root_of(path)
-        return str(Path(inside[0]) / inside[1]) if inside else os.path.abspath(path)
+        if inside:
+            return str(Path(inside[0]) / inside[1])
+        return os.path.realpath(path) if self._is_open else os.path.abspath(path)

@@ -97,6 +97,7 @@ def search_beside_writes(writer: Writer, open_gallery: MakeGallery, steps: int, 
                 query = writer.query()
                 assert late.catch_up(WAIT_S)
                 answers.append((query, late.search(query, 7)))
+                late.close()
     finally:
         stop.set()
         searcher.join()
