@@ -8,9 +8,8 @@ from collections.abc import AsyncIterator
 import anyio
 from starlette.concurrency import run_in_threadpool
 
-from hashreel.errors import HashreelError
 from hashreel.schemas import JobModel
-from search.http.problems import problem_of
+from search.http.problems import EXPECTED, problem_of
 from search.ports import QueuePort
 
 __all__ = ["job_events"]
@@ -36,7 +35,7 @@ async def job_events(queue: QueuePort, job: JobModel) -> AsyncIterator[bytes]:
         await anyio.sleep(POLL_S)
         try:
             latest = await run_in_threadpool(queue.job, job.id)
-        except HashreelError as error:
+        except EXPECTED as error:
             yield _event("problem", problem_of(error).model_dump_json())
             return
         if latest != job:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from hashreel.errors import HashreelError
 from hashreel.schemas import Answer, Health, Query
+from search.http.problems import EXPECTED
 from search.ports import EnginePort
 
 __all__ = ["Metrics"]
@@ -88,5 +88,5 @@ class Metrics:
 def _health(engine: EnginePort) -> Health:
     try:
         return engine.health()
-    except HashreelError as error:
+    except EXPECTED as error:
         return Health(ready=False, version="", redis=False, detail=str(error))

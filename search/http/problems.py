@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
+import redis
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -14,10 +15,18 @@ from starlette.responses import Response
 from starlette.routing import compile_path
 from starlette.types import Scope
 
-from hashreel.errors import HashreelError
+from hashreel.errors import HashreelError, UnavailableError
 from hashreel.schemas import Problem
 
-__all__ = ["PROBLEM_JSON", "ProblemResponse", "add_problem_handlers", "problem_of", "problems", "request_id_of"]
+__all__ = [
+    "EXPECTED",
+    "PROBLEM_JSON",
+    "ProblemResponse",
+    "add_problem_handlers",
+    "problem_of",
+    "problems",
+    "request_id_of",
+]
 
 PROBLEM_JSON = "application/problem+json"
 DETAILS = {
@@ -42,8 +51,14 @@ def request_id_of(scope: Scope) -> str:
     return str(scope.get("state", {}).get("request_id", ""))
 
 
-def problem_of(error: HashreelError, request_id: str = "") -> Problem:
-    """Return the problem document of one of our errors; the client turns it back into the same class."""
+# What an engine or a queue raises on purpose, and what it lets through where nothing goes on without Redis.
+EXPECTED = (HashreelError, redis.RedisError)
+
+
+def problem_of(error: HashreelError | redis.RedisError, request_id: str = "") -> Problem:
+    """Return the problem document of an expected error; the client turns it back into the same class."""
+    if isinstance(error, redis.RedisError):
+        error = UnavailableError(f"Redis does not answer: {error}")
     kind = type(error)
     words = re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__.removesuffix("Error")).lower()
     title = (kind.__doc__ or kind.__name__).strip().splitlines()[0].rstrip(".")
@@ -80,7 +95,7 @@ def add_problem_handlers(app: FastAPI) -> None:
     """Make the app answer every error with a problem document."""
 
     async def on_ours(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HashreelError)
+        assert isinstance(error, EXPECTED)
         return ProblemResponse(problem_of(error, request_id_of(request.scope)))
 
     async def on_validation(request: Request, error: Exception) -> Response:
@@ -96,7 +111,8 @@ def add_problem_handlers(app: FastAPI) -> None:
             headers["Allow"] = ", ".join(sorted(_methods(app, request.url.path)))
         return ProblemResponse(http_problem(error.status_code, detail, request_id_of(request.scope)), headers)
 
-    app.add_exception_handler(HashreelError, on_ours)
+    for kind in EXPECTED:
+        app.add_exception_handler(kind, on_ours)
     app.add_exception_handler(RequestValidationError, on_validation)
     app.add_exception_handler(HTTPException, on_http)
 

@@ -7,11 +7,12 @@ import hashlib
 import os
 import re
 import secrets
+import stat
 import threading
 import time
 import unicodedata
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hashreel.errors import BadInputError, StorageFullError, TooLargeError
@@ -51,7 +52,7 @@ def safe_name(name: str) -> str:
 
 
 def _cut(text: str, size: int) -> str:
-    return text.encode()[:size].decode(errors="ignore")
+    return text.encode()[:size].decode(errors="ignore").rstrip(" .-")
 
 
 class UploadStore:
@@ -99,12 +100,13 @@ class UploadStore:
         total = 0
         now = time.time()
         for entry in os.scandir(self.folder):
-            status = entry.stat(follow_symlinks=False)
-            # What a killed service left behind; a part that is being written has a young time.
-            if entry.name.startswith(PART) and now - status.st_mtime > STALE_PART_S:
-                os.unlink(entry.path)
-            else:
-                total += status.st_size
+            with suppress(FileNotFoundError):  # another upload may just have taken its name
+                status = entry.stat(follow_symlinks=False)
+                # What a killed service left behind; a part that is being written has a young time.
+                if entry.name.startswith(PART) and now - status.st_mtime > STALE_PART_S:
+                    os.unlink(entry.path)
+                elif stat.S_ISREG(status.st_mode):
+                    total += status.st_size
         return total
 
 
@@ -184,9 +186,11 @@ def _names(name: str, digest: str) -> Iterator[str]:
 
 
 def _holds(path: Path, size: int, digest: str) -> bool:
-    if not path.is_file() or path.stat().st_size != size:
+    if not path.is_file():
         return False
     with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size != size:
+            return False
         return hashlib.file_digest(file, "sha256").hexdigest() == digest
 
 

@@ -37,9 +37,7 @@ export class ArchiveView {
       if (turn !== this.turn) return;
       refresh(byId("videos"), page.videos, (video) => video.id, (video) => this.row(video));
       byId("videos-more").hidden = page.next === null || page.next === undefined;
-      byId("archive-status").textContent = page.total
-        ? `${count(page.total, "video")}`
-        : "No video here. Drop a video file on this page to add one.";
+      byId("archive-status").textContent = status(page, Boolean(fields.state || fields.tag));
     } catch (error) {
       byId("archive-status").textContent = error.message;
     }
@@ -109,6 +107,12 @@ export class ArchiveView {
     await api.deleteVideo(video.id).catch((error) => (byId("archive-status").textContent = error.message));
     await this.update();
   }
+}
+
+function status(page, isFiltered) {
+  if (!page.total) return "No video here. Drop a video file on this page to add one.";
+  if (!isFiltered) return count(page.total, "video");
+  return `${page.videos.length.toLocaleString("en")}${page.next ? " or more" : ""} of this kind`;
 }
 
 function facts(video) {
