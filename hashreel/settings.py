@@ -66,6 +66,9 @@ class Settings(BaseSettings):
     consistency_wait_ms: Annotated[
         int, Field(ge=0, le=60_000, description="Longest wait of a search for the log's tail.")
     ] = 200
+    snapshot_s: Annotated[
+        float, Field(ge=0, description="Pause between two snapshots of the gallery, if it changed; 0: none.")
+    ] = 300.0
     delete_grace_s: Annotated[
         float, Field(ge=0, description="Time between a delete and the removal of its stored values.")
     ] = 3600.0

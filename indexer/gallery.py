@@ -13,19 +13,21 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import redis
 from numpy.typing import NDArray
 
 from encoder.codes import Codes, check_codes
-from hashreel.errors import LogCorruptError, NotFoundError
+from hashreel.errors import ConflictError, LogCorruptError, NotFoundError
 from indexer.chunks import Chunk, chunk_base, split_frame_id, value_sha, video_range
 from indexer.columns import Columns, Filter
 from indexer.index import Index, make_index
 from indexer.locks import ReadWriteLock
 from indexer.log import Entry, Log, LogBrokenError
 from indexer.records import Generation, LogPosition, VideoRecord
+from indexer.snapshots import Snapshots, View
 from indexer.store import Store, checked_chunk
 
 __all__ = ["Found", "FoundFrame", "Gallery"]
@@ -90,9 +92,19 @@ class Gallery:
         store: The stored state.
         generation: Which generation to follow.
         kind: Kind of index, for :func:`indexer.make_index`.
+        snapshots: Where to start from and where to write snapshots; None does neither.
+        snapshot_s: Write one this often, if anything has changed; 0 writes none by itself.
     """
 
-    def __init__(self, store: Store, generation: Generation, *, kind: str = "auto") -> None:
+    def __init__(
+        self,
+        store: Store,
+        generation: Generation,
+        *,
+        kind: str = "auto",
+        snapshots: Snapshots | None = None,
+        snapshot_s: float = 0.0,
+    ) -> None:
         self.generation = generation
         self.problem = ""
         self._store = store
@@ -106,16 +118,24 @@ class Gallery:
         self._advanced = threading.Condition()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name=f"gallery-{generation.id}", daemon=True)
+        self._snapshots = snapshots
+        self._snapshot_s = snapshot_s
+        self._saving = threading.Lock()
+        self._saved: LogPosition | None = None
+        self._saver = threading.Thread(target=self._save_regularly, name=f"saver-{generation.id}", daemon=True)
 
     def start(self) -> None:
         """Build the gallery and follow the log in the background."""
         self._thread.start()
+        if self._snapshots is not None and self._snapshot_s > 0:
+            self._saver.start()
 
     def close(self) -> None:
         """Stop following the log."""
         self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join(timeout=10)
+        for thread in (self._thread, self._saver):
+            if thread.ident is not None:
+                thread.join(timeout=10)
         if self._state is not None:
             self._state.index.close()
 
@@ -250,7 +270,7 @@ class Gallery:
         while not self._stop.is_set():
             begun = time.monotonic()
             try:
-                if self._is_broken or self._state is None:
+                if self._is_broken or (self._state is None and not self._restore()):
                     self._rebuild()
                 self._step()
             except LogBrokenError as exc:
@@ -294,6 +314,55 @@ class Gallery:
             self.problem = problem
             if problem:
                 logger.error(problem, extra={"action": "gallery_problem", "generation": self.generation.id})
+
+    # Snapshots
+
+    def snapshot(self) -> Path | None:
+        """Write a snapshot of the present state; None if there is nothing whole or nothing new to write.
+
+        Searches and the follower go on meanwhile.
+
+        Raises:
+            ConflictError: If another process is writing one into the same folder.
+            OSError: If the disk is full or not writable.
+        """
+        if self._snapshots is None:
+            return None
+        with self._saving:
+            with self._lock.reading():
+                state = self._state
+                if state is None or state.lost or self._is_broken or state.position == self._saved:
+                    return None
+                view = View.of(state.index, state.columns, state.position)
+            path = self._snapshots.save(view)
+            self._saved = view.position
+            return path
+
+    def _save_regularly(self) -> None:
+        while not self._stop.wait(self._snapshot_s):
+            try:
+                self.snapshot()
+            except (ConflictError, OSError) as exc:
+                # The next start replays more of the log; nothing else depends on it.
+                logger.warning("no snapshot was written: %s", exc, extra={"action": "snapshot_failed"})
+
+    def _restore(self) -> bool:
+        """Start from the newest snapshot that this log continues; return whether there is one."""
+        if self._snapshots is None:
+            return False
+        for loaded in self._snapshots.newest_first():
+            try:
+                self._log.read(loaded.position, limit=1)
+            except LogBrokenError as exc:
+                logger.warning("snapshot %s is of no use: %s", loaded.path.name, exc, extra={"action": "stale"})
+                continue
+            with self._lock.writing():
+                self._state = _State(loaded.index, loaded.columns, loaded.position)
+            self._saved = self._built_at = loaded.position
+            self._tell()
+            logger.info("snapshot opened", extra={"action": "restored", "frames": len(loaded.index)})
+            return True
+        return False
 
     # Building
 

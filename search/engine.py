@@ -47,6 +47,7 @@ from hashreel.schemas import (
 from indexer.columns import Filter
 from indexer.gallery import Found, FoundFrame, Gallery
 from indexer.records import Generation, VideoRecord
+from indexer.snapshots import Snapshots
 from search.thumbnails import ThumbnailCache
 
 if TYPE_CHECKING:
@@ -116,7 +117,14 @@ class SearchEngine:
                 gallery.close()
                 gallery = None
             if gallery is None:
-                gallery = Gallery(self._store, generation, kind=self._settings.index)
+                kind = self._settings.index
+                gallery = Gallery(
+                    self._store,
+                    generation,
+                    kind=kind,
+                    snapshots=Snapshots(self._settings.data / "snapshots", generation, kind=kind),
+                    snapshot_s=self._settings.snapshot_s,
+                )
                 gallery.start()
                 self._galleries[generation.id] = gallery
         return gallery

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hashreel import Client
-from tests.support.stacks import embedded_stack
+from stacks import embedded_stack
 
 
 @pytest.fixture(scope="session")
