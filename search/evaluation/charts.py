@@ -12,8 +12,9 @@ from search.evaluation.groups import FloatArray
 __all__ = ["Series", "line_chart"]
 
 WIDTH, HEIGHT = 460, 300
-LEFT, RIGHT, TOP, BOTTOM = 52, 14, 14, 44
-MAX_SERIES = 4
+LEFT, RIGHT, TOP, BOTTOM = 52, 14, 48, 44
+MAX_SERIES = 6
+LEGEND_COLUMNS = 3
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Series:
 
 
 def line_chart(title: str, x_label: str, y_label: str, series: Sequence[Series], *, x_log: bool = False) -> str:
-    """Return an SVG chart of shares (y from 0 to 1) over x; up to four lines, told apart by colour and dash.
+    """Return an SVG chart of shares (y from 0 to 1) over x; up to six lines, told apart by colour and dash.
 
     Args:
         title: for readers who do not see it.
@@ -111,9 +112,10 @@ def _line(points: Sequence[tuple[float, float]], scale: _Scale, number: int) -> 
 
 def _legend(names: Sequence[str]) -> list[str]:
     parts = []
+    step = (WIDTH - LEFT - RIGHT) // LEGEND_COLUMNS
     for number, name in enumerate(names):
-        y = TOP + 14 + 16 * number
-        start = WIDTH - RIGHT - 150
-        parts.append(f'<path class="line line{number}" d="M{start} {y - 4}h22"/>')
-        parts.append(f'<text class="tick" x="{start + 28}" y="{y}">{escape(name[:24])}</text>')
+        row, column = divmod(number, LEGEND_COLUMNS)
+        x, y = LEFT + step * column, 16 + 18 * row
+        parts.append(f'<path class="line line{number}" d="M{x} {y - 4}h22"/>')
+        parts.append(f'<text class="tick" x="{x + 28}" y="{y}">{escape(name[:18])}</text>')
     return parts

@@ -31,9 +31,9 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 STYLE = """
 :root{color-scheme:light dark;--ink:#1c1f23;--soft:#5b6470;--paper:#fff;--rule:#d9dde2;--good:#1a7f4b;--bad:#b3372f;
---c0:#1f5fbf;--c1:#c2571a;--c2:#5b6470;--c3:#7a3fa0}
+--c0:#1f5fbf;--c1:#c2571a}
 @media(prefers-color-scheme:dark){:root{--ink:#e6e8eb;--soft:#9aa4b0;--paper:#16181c;--rule:#343a42;--good:#5fcf94;
---bad:#ff8f86;--c0:#7db1ff;--c1:#ffab73;--c2:#9aa4b0;--c3:#cf9df2}}
+--bad:#ff8f86;--c0:#7db1ff;--c1:#ffab73}}
 body{margin:0 auto;padding:2rem 1rem 4rem;max-width:72rem;background:var(--paper);color:var(--ink);
 font:15px/1.5 system-ui,sans-serif}
 h1{font-size:1.7rem}h2{margin-top:2.5rem;font-size:1.2rem}h3{font-size:1rem;margin-bottom:.3rem}
@@ -47,8 +47,7 @@ thead tr:first-child th[colspan]{text-align:center}
 .charts figure{margin:0}
 .chart{width:100%;height:auto}.chart text{fill:var(--ink);font-size:12px}.chart .tick{fill:var(--soft);font-size:11px}
 .chart .grid{stroke:var(--rule);stroke-width:1;fill:none}.chart .line{fill:none;stroke-width:2}
-.line0{stroke:var(--c0)}.line1{stroke:var(--c1);stroke-dasharray:7 4}.line2{stroke:var(--c2);stroke-dasharray:2 3}
-.line3{stroke:var(--c3);stroke-dasharray:10 3 2 3}
+.line0{stroke:var(--c0)}.line1{stroke:var(--c1);stroke-dasharray:7 4}
 .answer{display:flex;gap:.5rem;overflow-x:auto;padding:.3rem 0 .8rem;margin:0;list-style:none}
 .answer li{flex:0 0 7.5rem;font-size:.78rem;line-height:1.3;overflow-wrap:anywhere}
 .answer img,.blank{display:block;width:7.5rem;height:5.6rem;object-fit:cover;background:var(--rule);
