@@ -23,16 +23,25 @@ Answer = tuple[NDArray[np.int32], NDArray[np.int64]]
 class AnsweringIndex(Protocol):
     """What an index must offer to be evaluated."""
 
-    def __len__(self) -> int: ...
+    def search(
+        self, codes: NDArray[np.uint8], top: int, allowed: IntArray | None = None
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Return the distances and ids of the nearest items, [q, k] each, k = min(top, items allowed)."""
 
-    def search(self, codes: NDArray[np.uint8], top: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """Return the distances and ids of the nearest items, [q, k] each, k = min(top, len(self))."""
-
-    def within(self, codes: NDArray[np.uint8], radius: NDArray[np.int32]) -> Sequence[Answer]:
+    def within(
+        self, codes: NDArray[np.uint8], radius: NDArray[np.int32], allowed: IntArray | None = None
+    ) -> Sequence[Answer]:
         """Return, for each query, everything within its radius, boundary included."""
 
 
-def fetch_answers(index: AnsweringIndex, codes: NDArray[np.uint8], top: IntArray, batch: int = 256) -> Iterator[Answer]:
+def fetch_answers(
+    index: AnsweringIndex,
+    codes: NDArray[np.uint8],
+    top: IntArray,
+    *,
+    allowed: IntArray | None = None,
+    batch: int = 256,
+) -> Iterator[Answer]:
     """Yield, for each query, everything within the distance of its ``top``-th nearest item.
 
     Whole distance groups come back, so that scores do not depend on how the index cuts a tie.
@@ -42,17 +51,18 @@ def fetch_answers(index: AnsweringIndex, codes: NDArray[np.uint8], top: IntArray
         codes: uint8 [q, w], packed codes.
         top: int64 [q], how deep each query must see: K plus what it leaves out (its own picture or video;
             ``Exclusion.num_excluded``).
+        allowed: int64 [m, 2], half-open ranges of the ids that make up the gallery; all by default.
         batch: queries asked together.
     """
     for start in range(0, len(codes), batch):
         part, depths = codes[start : start + batch], top[start : start + batch]
-        distances, _ = index.search(part, int(depths.max()))
+        distances, _ = index.search(part, int(depths.max()), allowed)
         if distances.shape[1] == 0:
-            yield from index.within(part, np.zeros(len(part), dtype=np.int32))
-            continue
-        last = np.minimum(depths, distances.shape[1]) - 1
-        radius = np.take_along_axis(distances, last[:, None], axis=1)[:, 0]
-        yield from index.within(part, radius.astype(np.int32))
+            radius = np.zeros(len(part), dtype=np.int32)
+        else:
+            last = np.minimum(depths, distances.shape[1]) - 1
+            radius = np.take_along_axis(distances, last[:, None], axis=1)[:, 0].astype(np.int32)
+        yield from index.within(part, radius, allowed)
 
 
 class AnswerCounter:

@@ -143,6 +143,21 @@ def test_an_index_that_cuts_ties_by_chance_gives_the_same_scores_as_the_codes(k)
             assert np.array_equal(rows[0].chance, rows[1].chance)
 
 
+def test_only_the_allowed_ids_are_asked_for():
+    case = Case(10)
+    middle = int(np.median(case.ids))
+    part = np.flatnonzero(case.ids < middle)
+    answers = fetch_answers(
+        BruteIndex(case.ids, case.gallery), case.queries, np.full(30, 9), allowed=np.array([[0, middle]])
+    )
+    labels = case.gallery_labels.take(part)
+    fetched = count_answers(answers, case.ids[part], case.query_labels, labels, bits=16)
+    whole = count_distances(case.queries, case.gallery[part], case.query_labels, labels)
+    assert np.array_equal(fetched.total_relevant, whole.total_relevant)
+    covered = fetched.items > 0
+    assert np.array_equal(fetched.items[covered], whole.items[covered])
+
+
 def test_answers_that_are_too_shallow_for_k_are_refused():
     case = Case(6)
     counts = case.count_by_index(case.itself, 10, depth=1)
