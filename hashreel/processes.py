@@ -15,6 +15,8 @@ from pathlib import Path
 __all__ = ["PARENT_VARIABLE", "Child", "die_with_parent", "python_command"]
 
 PARENT_VARIABLE = "HASHREEL_PARENT_PID"
+QUICK_S = 10.0
+MAX_DOUBLINGS = 7
 _PR_SET_PDEATHSIG = 1
 # Loaded before any fork: between fork and exec, nothing but async-signal-safe calls may run.
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -120,8 +122,8 @@ class Child:
             return
         if self._not_before == 0.0:
             on_death(self, code)
-            self._quick_deaths = self._quick_deaths + 1 if now - self._started_at < 10 else 0
-            self._not_before = now + min(30.0, 0.25 * 2**self._quick_deaths)
+            self._quick_deaths = self._quick_deaths + 1 if now - self._started_at < QUICK_S else 0
+            self._not_before = now + 0.25 * 2 ** min(self._quick_deaths, MAX_DOUBLINGS)
             return
         self._not_before = 0.0
         self.start()

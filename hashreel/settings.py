@@ -103,9 +103,12 @@ class Settings(BaseSettings):
         return self
 
     def environment(self) -> dict[str, str]:
-        """Return the settings that differ from the defaults, as environment variables for a child."""
-        changed = self.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
+        """Return all settings as environment variables for a child, defaults too.
+
+        A child inherits the variables of its parent; only what is named here is sure to be what was decided.
+        """
+        values = self.model_dump(mode="json", exclude_none=True)
         return {
             ENV_PREFIX + name.upper(): value if isinstance(value, str) else json.dumps(value)
-            for name, value in changed.items()
+            for name, value in values.items()
         }

@@ -14,11 +14,13 @@ import signal
 import socket
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from hashreel.errors import ConflictError, MissingExtraError, UnavailableError
 from hashreel.processes import Child, python_command
@@ -31,9 +33,13 @@ LOCK_WAIT_S = 15.0
 REDIS_WAIT_S = 30.0
 READY_WAIT_S = 180.0
 LINGER_S = 60.0
+CLIENT_GRACE_S = 5.0
 WORKER_GRACE_S = 10.0
 SERVICE_GRACE_S = 5.0
 REDIS_GRACE_S = 10.0
+
+# The service is on this machine: a proxy that the environment names is not asked.
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def redis_program() -> str:
@@ -65,9 +71,9 @@ def running_stack(folder: Path) -> str | None:
     """Return the address of the stack that runs over a folder, or None."""
     try:
         state = json.loads((folder / "stack.json").read_text())
-        with urllib.request.urlopen(f"{state['url']}/healthz", timeout=2):
+        with _DIRECT.open(f"{state['url']}/healthz", timeout=2):
             return str(state["url"])
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
@@ -78,7 +84,6 @@ class Stack:
         settings: ``data`` is the folder; with ``redis_url`` set, no server is started.
         say: Takes lines for people.
         lingers: End by itself a minute after the last local client has gone.
-        has_service: Start the search service.
     """
 
     def __init__(self, settings: Settings, say: Callable[[str], None], *, lingers: bool = False) -> None:
@@ -106,15 +111,15 @@ class Stack:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
         self._check_port()
-        self._open_folder()
         try:
+            self._open_folder()
             if self._settings.redis_url is None:
                 self._start_redis()
             environment = self._settings.environment()
             for name in ("serve", "worker"):
                 self._start_child(name, python_command(name), environment)
             self._wait_ready()
-            (self._folder / "stack.json").write_text(json.dumps({"url": self.url, "pid": os.getpid()}))
+            _write_whole(self._folder / "stack.json", {"url": self.url, "pid": os.getpid()})
         except BaseException:
             self.stop()
             raise
@@ -141,8 +146,10 @@ class Stack:
     def stop(self) -> None:
         """End all children: workers first, Redis last."""
         self._stopping = True
-        with suppress(OSError):
-            (self._folder / "stack.json").unlink(missing_ok=True)
+        if self._lock_fd >= 0:
+            # Without the lock, the file is that of the stack that has it.
+            with suppress(OSError):
+                (self._folder / "stack.json").unlink(missing_ok=True)
         redis = [child for child in self._children if child.name == "redis"]
         others = [child for child in self._children if child.name != "redis"]
         for child in others:
@@ -176,14 +183,14 @@ class Stack:
         self._lock_fd = self._take_lock()
         marker = self._folder / "format.json"
         if marker.exists():
-            version = json.loads(marker.read_text()).get("version")
+            version = _format_version(marker)
             if version != FOLDER_FORMAT:
                 raise ConflictError(
                     f"{self._folder} has format {version}, this version reads {FOLDER_FORMAT}; use the version that "
                     "made it, or another folder"
                 )
         else:
-            marker.write_text(json.dumps({"version": FOLDER_FORMAT}))
+            _write_whole(marker, {"version": FOLDER_FORMAT})
 
     def _take_lock(self) -> int:
         descriptor = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -194,6 +201,9 @@ class Stack:
                 return descriptor
             except BlockingIOError as exc:
                 running = running_stack(self._folder)
+                if self._stopping:
+                    os.close(descriptor)
+                    raise KeyboardInterrupt from None
                 if running or time.monotonic() > deadline:
                     os.close(descriptor)
                     where = f" at {running}" if running else ""
@@ -213,12 +223,16 @@ class Stack:
     def _has_clients(self) -> bool:
         """Return whether a local client lives: each one holds a lock on a file of its own."""
         for path in (self._folder / "clients").iterdir():
-            with path.open("rb") as file:
-                try:
+            try:
+                with path.open("rb") as file:
+                    if time.time() - os.fstat(file.fileno()).st_mtime < CLIENT_GRACE_S:
+                        return True  # it may be about to take its lock
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    return True
-            path.unlink(missing_ok=True)
+                    path.unlink(missing_ok=True)
+            except BlockingIOError:
+                return True
+            except FileNotFoundError:
+                continue  # it has just left
         return False
 
     # The children
@@ -251,6 +265,8 @@ class Stack:
         child = self._start_child("redis", command)
         deadline = time.monotonic() + REDIS_WAIT_S
         while not _redis_answers(path):
+            if self._stopping:
+                raise KeyboardInterrupt
             if child.exit_code is not None or time.monotonic() > deadline:
                 raise UnavailableError(f"Redis did not come up:\n{_tail(self._log_of('redis'))}")
             time.sleep(0.02)
@@ -270,10 +286,31 @@ class Stack:
 
     def _is_ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/readyz", timeout=5):
+            with _DIRECT.open(f"{self.url}/readyz", timeout=5):
                 return True
+        except urllib.error.HTTPError as exc:
+            exc.close()
+            return False
         except OSError:
             return False
+
+
+def _format_version(marker: Path) -> object:
+    try:
+        document: dict[str, Any] = json.loads(marker.read_text())
+        return document["version"]
+    except (ValueError, KeyError, TypeError) as exc:
+        raise ConflictError(f"{marker} is damaged; restore it from a backup, or use another folder") from exc
+
+
+def _write_whole(path: Path, document: dict[str, Any]) -> None:
+    """Write a JSON file so that a reader sees all of it or the one before, whenever the machine stops."""
+    aside = path.with_suffix(".new")
+    with aside.open("w") as file:
+        json.dump(document, file)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
 
 
 def _redis_answers(path: str) -> bool:

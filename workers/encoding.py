@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from encoder.folders import iter_folder_frames
 from encoder.policies import Every, parse_policy
 from encoder.probing import probe
 from encoder.video import KeyFrame, iter_key_frames
-from hashreel.errors import DecodeError, HashreelError, NotFoundError
+from hashreel.errors import DecodeError, ForbiddenError, HashreelError, NotFoundError, UnavailableError
 from indexer.chunks import MAX_CHUNKS, MAX_FRAMES, Chunk
 from indexer.records import VideoRecord
 from indexer.store import printable
@@ -46,6 +47,10 @@ Result = TypeVar("Result")
 
 class CancelledUnitError(HashreelError):
     """The video was cancelled or deleted while it was being encoded."""
+
+
+class SourceChangedError(HashreelError):
+    """The file was changed after it was enqueued; enqueue it again."""
 
 
 @dataclass
@@ -83,7 +88,8 @@ class UnitRunner:
         self._settings = settings
         self._worker = worker
         self._send = send
-        self.current: Unit | None = None
+        self._current: Unit | None = None
+        self._leasing = threading.Lock()
         self._checked_at = 0.0
 
     def run(self, unit: Unit) -> None:
@@ -98,9 +104,20 @@ class UnitRunner:
         finally:
             self._hold(None)
 
+    def renew(self) -> None:
+        """Say once more that this worker lives; called by another thread, also in the middle of a unit.
+
+        Raises:
+            redis.RedisError: If Redis does not answer.
+        """
+        # Not while the unit changes: an old name written last would make the new unit look abandoned.
+        with self._leasing:
+            self._units.lease(self._worker, self._current, self._settings.worker_lease_s)
+
     def _hold(self, unit: Unit | None) -> None:
-        self.current = unit
-        _insist(lambda: self._units.lease(self._worker, unit, self._settings.worker_lease_s))
+        with self._leasing:
+            self._current = unit
+            _insist(lambda: self._units.lease(self._worker, unit, self._settings.worker_lease_s))
 
     def _guarded(self, unit: Unit) -> None:
         try:
@@ -110,12 +127,16 @@ class UnitRunner:
         except DecodeError as exc:
             self._give_up(unit, "decode", str(exc))
             return
-        except (NotFoundError, OSError) as exc:
-            self._give_up(unit, "source", str(exc) if isinstance(exc, NotFoundError) else exc.strerror or str(exc))
+        except (NotFoundError, ForbiddenError, FileNotFoundError, PermissionError, SourceChangedError) as exc:
+            self._give_up(unit, "source", _plain(exc))
+            return
+        except (UnavailableError, OSError) as exc:
+            # A network file system that is away comes back.
+            self._try_later(unit, "source", _plain(exc))
             return
         except Exception as exc:
             logger.exception("unit failed", extra={"action": "unit_failed", "unit": str(unit)})
-            self._try_later(unit, f"{type(exc).__name__}: {exc}")
+            self._try_later(unit, "encode", f"{type(exc).__name__}: {exc}")
             return
         _insist(lambda: self._units.finish([unit]))
         if following is not None:
@@ -129,10 +150,10 @@ class UnitRunner:
         self._encode(unit.video, unit.chunk)
         return None
 
-    def _try_later(self, unit: Unit, reason: str) -> None:
+    def _try_later(self, unit: Unit, stage: str, reason: str) -> None:
         tries = _insist(lambda: self._units.tries(unit))
         if tries >= self._settings.max_tries:
-            self._give_up(unit, "encode", reason)
+            self._give_up(unit, stage, reason)
         else:
             _insist(lambda: self._units.release(unit, worker=self._worker, delay_s=BACKOFF_S * 2 ** (tries - 1)))
 
@@ -282,7 +303,11 @@ def _check_unchanged(record: VideoRecord) -> None:
         return
     info = Path(record.path).stat()
     if (info.st_size, info.st_mtime_ns) != (record.size, record.modified_ns):
-        raise OSError(0, "the file was changed after it was enqueued; enqueue it again")
+        raise SourceChangedError
+
+
+def _plain(exc: Exception) -> str:
+    return exc.strerror or str(exc) if isinstance(exc, OSError) else str(exc)
 
 
 def _file_sha(path: str) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import redis
 
 from encoder.model import load_model
+from hashreel.errors import UnavailableError
 from indexer.store import Store, check_fingerprint, connect
 from workers.app import make_app
 from workers.encoding import UnitRunner
@@ -35,7 +36,8 @@ def run_worker(settings: Settings) -> None:
         UnavailableError: If Redis does not answer or the device does not exist.
         FingerprintMismatchError: If the collection was made by another model.
     """
-    assert settings.redis_url is not None
+    if settings.redis_url is None:
+        raise UnavailableError("no Redis is named; set HASHREEL_REDIS_URL or --redis-url, or run `hashreel up`")
     store = Store(connect(settings.redis_url))
     store.check_server()
     device = None if settings.device == "auto" else settings.device
@@ -50,7 +52,7 @@ def run_worker(settings: Settings) -> None:
     runner = UnitRunner(store, units, model, settings, name, lambda lost: sender(lost, model.fingerprint))
     register_tasks(app, runner)
     stop = threading.Event()
-    lease = threading.Thread(target=_keep_lease, args=(units, runner, name, settings, stop), daemon=True)
+    lease = threading.Thread(target=_keep_lease, args=(runner, settings, stop), daemon=True)
     lease.start()
     logger.info("worker ready", extra={"action": "worker_ready", "worker": name, "model": model.name})
     try:
@@ -71,10 +73,10 @@ def run_worker(settings: Settings) -> None:
         units.end_lease(name)
 
 
-def _keep_lease(units: Units, runner: UnitRunner, name: str, settings: Settings, stop: threading.Event) -> None:
+def _keep_lease(runner: UnitRunner, settings: Settings, stop: threading.Event) -> None:
     """Renew the lease while the process lives, also in the middle of a long unit."""
     while not stop.wait(settings.worker_lease_s / 4):
         try:
-            units.lease(name, runner.current, settings.worker_lease_s)
+            runner.renew()
         except redis.RedisError as exc:
             logger.warning("lease not renewed: %s", exc, extra={"action": "lease_failed"})

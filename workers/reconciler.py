@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 
 QUEUE_AGE_S = 10.0
 PURGE_EVERY_S = 60.0
+PAGE = 1000
+SHORT_LOOK_S = 0.1
+LOOK_SHARE = 20.0
 
 
 class Reconciler:
@@ -53,6 +56,7 @@ class Reconciler:
         self._settings = settings
         self._name = secrets.token_hex(8)
         self._purged_at = 0.0
+        self._look_after = 0.0
 
     def run(self, stop: threading.Event) -> None:
         """Check until told to stop."""
@@ -62,6 +66,9 @@ class Reconciler:
                     self.check()
             except redis.RedisError as exc:
                 logger.warning("nothing could be checked: %s", exc, extra={"action": "reconcile_failed"})
+            except Exception:
+                # One strange record must not end the search for lost work.
+                logger.exception("the check for lost work failed", extra={"action": "reconcile_failed"})
 
     def _is_mine(self) -> bool:
         """Return whether this process holds the lease; take it if nobody does."""
@@ -76,10 +83,9 @@ class Reconciler:
 
     def check(self) -> int:
         """Send what was lost; return how many units that were."""
-        abandoned = self._abandoned()
-        for unit in abandoned:
+        for unit in self._abandoned():
             self._units.release(unit)
-        lost = self._without_message(abandoned)
+        lost = self._without_message()
         self._resend(lost)
         self._housekeeping()
         return len(lost)
@@ -95,22 +101,32 @@ class Reconciler:
                 abandoned.append(unit)
         return abandoned
 
-    def _without_message(self, abandoned: Sequence[Unit]) -> list[Unit]:
-        now = time.time()
-        due = [unit for unit in self._units.queued_before(now - QUEUE_AGE_S) if unit not in abandoned]
-        retries = [unit for unit in self._units.queued_before(now) if unit not in abandoned and unit not in due]
-        waiting = self._waiting() if due or retries else set()
-        # A unit that was put back with a delay has no message; it is sent as soon as it is due.
-        late = [unit for unit in retries if self._units.tries(unit) > 0]
-        return [*abandoned, *(unit for unit in [*due, *late] if str(unit) not in waiting)]
+    def _without_message(self) -> list[Unit]:
+        """Return queued units that no message waits for.
+
+        Fresh ones are let alone for a while, since their message may be on its way. Those that were started
+        before and put back have no message, and are sent as soon as they are due.
+        """
+        begun = time.monotonic()
+        if begun < self._look_after:
+            return []
+        fresh = time.time() - QUEUE_AGE_S
+        due = [*self._units.queued_before(fresh), *self._units.started_and_due(fresh, time.time())]
+        waiting = self._waiting() if due else set()
+        # A long queue takes long to read; whatever its length, reading it takes a small share of the time.
+        seconds = time.monotonic() - begun
+        self._look_after = time.monotonic() + LOOK_SHARE * seconds if seconds > SHORT_LOOK_S else 0.0
+        return [unit for unit in dict.fromkeys(due) if str(unit) not in waiting]
 
     def _waiting(self) -> set[str]:
         """Return the names of all units that a message waits for."""
-        names = set()
+        names: set[str] = set()
         for fingerprint in {generation.fingerprint for generation in self._store.collections().values()}:
-            for raw in cast("list[bytes]", self._broker.lrange(queue_name(fingerprint), 0, -1)):
-                message: dict[str, Any] = json.loads(raw)
-                names.add(str(message["headers"]["id"]))
+            queue, start = queue_name(fingerprint), 0
+            # New messages come in at the left, so between two pages none can move past the reader unseen.
+            while page := cast("list[bytes]", self._broker.lrange(queue, start, start + PAGE - 1)):
+                names.update(_task_id(raw) for raw in page)
+                start += PAGE
         return names
 
     def _resend(self, units: Sequence[Unit]) -> None:
@@ -135,3 +151,11 @@ class Reconciler:
         self._store.forget_jobs(self._settings.job_keep_s)
         for generation in self._store.collections().values():
             self._store.trim_log(generation.id, self._settings.log_max_entries)
+
+
+def _task_id(message: bytes) -> str:
+    try:
+        document: dict[str, Any] = json.loads(message)
+        return str(document["headers"]["id"])
+    except (ValueError, KeyError, TypeError):
+        return ""

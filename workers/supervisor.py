@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
+import re
 import shutil
 import signal
 import socket
@@ -19,7 +21,7 @@ import redis
 from hashreel.errors import BadInputError, UnavailableError
 from hashreel.processes import Child, python_command
 from indexer.store import Store, connect
-from workers.app import broker_of, make_app
+from workers.app import make_app
 from workers.queue import Sender
 from workers.reconciler import Reconciler
 from workers.units import Units
@@ -39,7 +41,9 @@ def visible_gpus() -> list[str]:
     """
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
-        return [name.strip() for name in named.split(",") if name.strip() not in {"", "-1"}]
+        # As CUDA reads it: what comes after a device that does not exist is not visible.
+        names = itertools.takewhile(lambda name: name not in {"", "-1"}, map(str.strip, named.split(",")))
+        return list(names)
     program = shutil.which("nvidia-smi")
     if program is None:
         return []
@@ -47,7 +51,8 @@ def visible_gpus() -> list[str]:
         listing = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=30, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return []
-    return [str(number) for number, line in enumerate(listing.splitlines()) if line.startswith("GPU ")]
+    # Lines of MIG slices stand between those of the devices.
+    return re.findall(r"^GPU (\d+):", listing, re.MULTILINE)
 
 
 def parse_gpus(text: str, present: Sequence[str]) -> list[str]:
@@ -107,8 +112,8 @@ class Supervisor:
         """Start the children and keep them alive; returns when all have ended."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
-        reconciler = threading.Thread(target=self._reconcile, daemon=True)
-        reconciler.start()
+        for work in (self._reconcile, self._watch_hangs):
+            threading.Thread(target=work, name=work.__name__, daemon=True).start()
         for child in self._children:
             child.start()
         while not self._stopping.wait(0.2):
@@ -119,6 +124,11 @@ class Supervisor:
         deadline = time.monotonic() + self._drain_s
         for child in self._children:
             child.join(deadline - time.monotonic())
+        self.close()
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._store.redis.close()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._stopping.set()
@@ -127,11 +137,11 @@ class Supervisor:
         logger.warning("%s ended with code %s", child.name, code, extra={"action": "worker_died", "code": code})
 
     def _reconcile(self) -> None:
-        broker = connect(_plain(broker_of(self._settings)))
-        sender = Sender(make_app(self._settings))
-        reconciler = Reconciler(self._store, self._units, sender, broker, self._settings)
-        threading.Thread(target=self._watch_hangs, daemon=True).start()
-        reconciler.run(self._stopping)
+        app = make_app(self._settings)
+        # Celery's own connection, so that whatever it can reach can be looked into; it waits for the server.
+        with app.connection_for_read() as connection:
+            broker = connection.default_channel.client
+            Reconciler(self._store, self._units, Sender(app), broker, self._settings).run(self._stopping)
 
     def _watch_hangs(self) -> None:
         """Kill a worker of ours whose unit runs too long; the unit is tried again elsewhere."""
@@ -146,11 +156,3 @@ class Supervisor:
                     if started < late and child.pid and worker.startswith(f"{socket.gethostname()}-{child.pid}-"):
                         logger.error("unit %s hangs; replacing its worker", unit, extra={"action": "worker_hung"})
                         child.signal(signal.SIGKILL)
-
-
-def _plain(url: str) -> str:
-    """Return a Celery broker URL in the form that redis-py takes."""
-    if url.startswith("redis+socket://"):
-        path, _, query = url.removeprefix("redis+socket://").partition("?")
-        return f"unix://{path}?db={query.removeprefix('virtual_host=')}"
-    return url

@@ -124,9 +124,17 @@ class Units:
         return int(self.redis.hget(self.keys.units_tries, str(unit)) or 0)
 
     def queued_before(self, at: float) -> list[Unit]:
-        """Return the queued units that were (or are to be) sent before a time."""
+        """Return the queued units that were (or are to be) sent before a time, the oldest first."""
         names = cast("list[bytes]", self.redis.zrangebyscore(self.keys.units_queued, "-inf", at))
         return [Unit.parse(name) for name in names]
+
+    def started_and_due(self, after: float, before: float) -> list[Unit]:
+        """Return the queued units with a start behind them that are to be sent in [after, before]."""
+        names = cast("list[bytes]", self.redis.zrangebyscore(self.keys.units_queued, after, before))
+        if not names:
+            return []
+        tries = cast("list[bytes | None]", self.redis.hmget(self.keys.units_tries, names))
+        return [Unit.parse(name) for name, count in zip(names, tries, strict=True) if count is not None]
 
     def count_queued(self) -> int:
         """Return how many units wait."""
