@@ -103,6 +103,12 @@ class Scores:
     worst: FloatArray | None = None
     best: FloatArray | None = None
 
+    def take(self, rows: IntArray) -> Scores:
+        """Return the scores of some of the questions, by their rows [m]."""
+        worst = None if self.worst is None else self.worst[rows]
+        best = None if self.best is None else self.best[rows]
+        return Scores(self.values[rows], self.chance[rows], worst, best)
+
 
 def metrics_for(
     cutoffs: Sequence[int] = DEFAULT_CUTOFFS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from hashreel.errors import BadInputError
 from search.evaluation.calibration import CalibratedRadius
-from search.evaluation.groups import FloatArray, IntArray
+from search.evaluation.groups import BoolArray, FloatArray, IntArray
 from search.evaluation.metric import Metric, Scores
 from search.evaluation.metrics import RadiusCurve
 
@@ -132,6 +133,30 @@ class EvaluationRun:
     def pair_keys(self) -> list[tuple[str, str]]:
         """Return (concept, query key) of each pair: what runs are paired by."""
         return [(self.concepts[c], self.query_keys[q]) for q, c in self.pairs]
+
+    def subset(self, pairs: IntArray | BoolArray, name: str | None = None) -> EvaluationRun:
+        """Return the run of some of its pairs, such as those whose object is small; curves are left out.
+
+        Args:
+            pairs: which rows of ``pairs``, as indices [m] or bool [p].
+            name: what tables call it; the same by default.
+
+        Raises:
+            BadInputError: If no pair is left.
+        """
+        rows = np.arange(len(self.pairs))[pairs]
+        if not len(rows):
+            raise BadInputError(f"no question of run {self.name!r} is in the subset; choose at least one")
+        return dataclasses.replace(
+            self,
+            name=self.name if name is None else name,
+            pairs=self.pairs[rows],
+            scores={metric: scores.take(rows) for metric, scores in self.scores.items()},
+            total_relevant=self.total_relevant[rows],
+            curves={},
+            macro_curve=None,
+            top_curve=None,
+        )
 
     def _scores(self, metric: Metric) -> Scores:
         if metric not in self.scores:

@@ -220,6 +220,22 @@ def test_something_else_is_no_run():
         run_from_dict([])
 
 
+def test_a_subset_has_the_scores_of_its_pairs():
+    run = cases.random_run()
+    is_dog = run.pairs[:, 1] == 1
+    dogs = run.subset(is_dog, "dogs")
+    assert dogs.name == "dogs"
+    assert dogs.asked_concepts == ("dog",)
+    for metric in run.metrics:
+        assert dogs.macro(metric) == run.concept_means(metric)["dog"]
+        assert dogs.macro(metric, "chance") == run.concept_means(metric, "chance")["dog"]
+    reversed_rows = run.subset(np.flatnonzero(is_dog)[::-1])
+    assert reversed_rows.macro(P10) == pytest.approx(dogs.macro(P10))
+    assert run_to_dict(run_from_dict(run_to_dict(dogs))) == run_to_dict(dogs)
+    with pytest.raises(BadInputError, match="no question"):
+        run.subset(np.zeros(len(run.pairs), dtype=bool))
+
+
 def test_counts_name_the_sizes_of_their_pairs():
     counts, _ = cases.random_counts()
     assert isinstance(counts, DistanceCounts)
