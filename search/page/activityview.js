@@ -95,7 +95,7 @@ export class ActivityView {
     try {
       const job = await api.enqueue({ sources, policy: policy(), tags: parseTags(byId("enqueue-tags").value) });
       byId("enqueue-sources").value = "";
-      status.textContent = `Job with ${count(job.counts.total, "source")} is queued.`;
+      status.textContent = `${count(job.counts.total, "source")} taken.`;
     } catch (error) {
       status.textContent = error.message;
     }
