@@ -22,6 +22,9 @@ __all__ = [
     "Failures",
     "Health",
     "HitModel",
+    "ImportedVideos",
+    "IndexStatus",
+    "IndexVerification",
     "JobCounts",
     "JobModel",
     "Jobs",
@@ -328,6 +331,40 @@ class Collections(_Reply):
     """All collections."""
 
     collections: list[Collection]
+
+
+class IndexStatus(_Reply):
+    """How a collection's in-memory index stands."""
+
+    collection: str
+    kind: Annotated[str, Field(description="flat, exact, ivf, hnsw or gpu.")]
+    exact: Annotated[bool, Field(description="Whether answers equal brute force.")]
+    bits: int
+    frames: int
+    videos: int
+    rows: Annotated[int, Field(description="Rows in memory, deleted ones included.")]
+    tombstones: Annotated[int, Field(description="Rows of deleted frames that are not compacted yet.")]
+    bytes: Annotated[int, Field(description="Memory of codes, ids and tables.")]
+    position: Position
+    lag: int
+    problem: str = ""
+    details: Annotated[dict[str, Any], Field(description="What this kind of index says beside that.")] = {}
+
+
+class IndexVerification(_Reply):
+    """Whether the index holds exactly what is stored; pairs are (video, chunk)."""
+
+    equal: bool
+    frames: int
+    missing: list[tuple[int, int]] = []
+    surplus: list[tuple[int, int]] = []
+    differing: list[tuple[int, int]] = []
+
+
+class ImportedVideos(_Reply):
+    """Numbers of the videos that an import added."""
+
+    videos: list[int]
 
 
 class Upload(_Reply):

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import redis
@@ -29,6 +30,7 @@ from indexer.log import Entry, Log, LogBrokenError
 from indexer.records import Generation, LogPosition, VideoRecord
 from indexer.snapshots import Snapshots, View
 from indexer.store import Store, checked_chunk
+from indexer.verify import Verification, verify
 
 __all__ = ["Found", "FoundFrame", "Gallery"]
 
@@ -314,6 +316,36 @@ class Gallery:
             self.problem = problem
             if problem:
                 logger.error(problem, extra={"action": "gallery_problem", "generation": self.generation.id})
+
+    # Upkeep
+
+    def view(self) -> View:
+        """Return the gallery as it is now, for reading at leisure; NotFoundError if it is not built yet."""
+        with self._lock.reading():
+            state = self._ready()
+            return View.of(state.index, state.columns, state.position)
+
+    def status(self) -> dict[str, Any]:
+        """Return what the index says of itself."""
+        return self._ready().index.status()
+
+    def compact(self) -> None:
+        """Drop the rows of deleted frames; searches go on meanwhile."""
+        self._ready().index.compact()
+
+    def rebuild(self, timeout_s: float) -> bool:
+        """Build the gallery anew from the stored values, beside the present one; return whether it is done."""
+        before = self._state
+        self._is_broken = True
+        return self._wait_for(lambda: self._state is not before, timeout_s)
+
+    def verify(self) -> Verification:
+        """Compare with the stored values; differences that go away at a second look were writes in flight."""
+        first = verify(self._store, self.generation, self.view())
+        if first.is_equal:
+            return first
+        self.catch_up(5.0)
+        return first.repeated(verify(self._store, self.generation, self.view()))
 
     # Snapshots
 

@@ -14,6 +14,8 @@ from hashreel.schemas import (
     EnqueueRequest,
     Failures,
     Health,
+    IndexStatus,
+    IndexVerification,
     JobModel,
     SearchRequest,
     Tags,
@@ -85,6 +87,27 @@ class EnginePort(Protocol):
 
     def source_path(self, video_id: int) -> Path:
         """Return the local file of a video's source; NotFoundError if it moved or is a folder of pictures."""
+
+    def index_status(self, collection: str | None = None) -> IndexStatus:
+        """Return how a collection's index stands."""
+
+    def index_verify(self, collection: str | None = None) -> IndexVerification:
+        """Compare a collection's index with the stored values."""
+
+    def index_compact(self, collection: str | None = None) -> IndexStatus:
+        """Drop the rows of deleted frames."""
+
+    def index_rebuild(self, collection: str | None = None) -> IndexStatus:
+        """Build a collection's gallery anew, beside the present one."""
+
+    def index_snapshot(self, collection: str | None = None) -> IndexStatus:
+        """Write a snapshot if anything has changed."""
+
+    def index_export(self, path: Path, format_: str, collection: str | None = None) -> None:
+        """Write codes and metadata into a file."""
+
+    def index_import(self, path: Path, collection: str | None = None) -> list[int]:
+        """Add the videos of an exported file; return their numbers."""
 
     def wait_position(self, position: str, timeout_s: float) -> bool:
         """Return whether the index reached a log id in time."""

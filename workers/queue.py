@@ -143,7 +143,7 @@ class JobQueue:
             content = _content(source, policy)
             known = self._store.find_content(generation.id, content)
             if known is not None and not request.again:
-                self._skip(job, known)
+                self._skip(job, known, request.tags)
                 continue
             fresh.append(
                 NewVideo(
@@ -163,8 +163,11 @@ class JobQueue:
         begun = [Unit(number) for number, new in zip(numbers, fresh, strict=True) if new.failure is None]
         self._send(begun, generation.fingerprint)
 
-    def _skip(self, job: str, known: int) -> None:
-        """Count a source that is indexed already, and list its video under the job."""
+    def _skip(self, job: str, known: int, tags: Mapping[str, str]) -> None:
+        """Count a source that is indexed already, and list its video under the job; new tags are set."""
+        record = self._store.find_video(known)
+        if record is not None and not tags.items() <= record.tags.items():
+            self._store.set_tags(known, {**record.tags, **tags})
         with self._store.redis.pipeline(transaction=True) as pipe:
             pipe.hincrby(self._store.keys.job(job), "total", 1)
             pipe.hincrby(self._store.keys.job(job), "n_skipped", 1)

@@ -7,12 +7,12 @@ import os
 from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Any, Literal, Self, TypeVar, Unpack
 
 import httpx
 
 from hashreel.client import calls
-from hashreel.client.calls import Call, EnqueueOptions, SearchKeywords, Sources, VideoFilter
+from hashreel.client.calls import Call, EnqueueOptions, IndexAction, SearchKeywords, Sources, VideoFilter
 from hashreel.client.connection import client_options, request_options
 from hashreel.client.exchange import Exchange, Outcome, Step, answers_of, check_url, exchange
 from hashreel.client.job_waits import ENDED, JobView, Progress, pauses, shown
@@ -20,7 +20,7 @@ from hashreel.client.local import LocalStack, absolute_sources, join_stack
 from hashreel.client.queries import QueryLike
 from hashreel.client.results import Hits
 from hashreel.errors import UnavailableError
-from hashreel.schemas import Collection, Failure, Health, JobModel, Upload, VideoModel
+from hashreel.schemas import Collection, Failure, Health, IndexStatus, IndexVerification, JobModel, Upload, VideoModel
 
 __all__ = ["AsyncClient", "AsyncJob"]
 
@@ -137,6 +137,29 @@ class AsyncClient:
     async def collections(self) -> list[Collection]:
         """Return all collections."""
         return (await self._run(calls.collections())).collections
+
+    async def index(self, action: IndexAction = "status", *, collection: str | None = None) -> IndexStatus:
+        """Compact, rebuild or snapshot the index, or only look at it; return how it stands then."""
+        return await self._run(calls.index(action, collection))
+
+    async def index_verify(self, *, collection: str | None = None) -> IndexVerification:
+        """Compare every frame of the index with what is stored."""
+        return await self._run(calls.index_verify(collection))
+
+    async def export_index(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        format: Literal["npz", "parquet", "faiss"] = "npz",
+        collection: str | None = None,
+    ) -> int:
+        """Write all frames of a collection into a file; return its size in bytes."""
+        return calls.written(path, await self._run(calls.export_index(format, collection)))
+
+    async def import_index(self, path: str | os.PathLike[str], *, collection: str | None = None) -> list[int]:
+        """Add the videos of an exported file (npz or Parquet, same model); return their numbers."""
+        uploaded = await self.upload(path)
+        return await self._run(calls.import_index(uploaded.source, collection))
 
     async def health(self) -> Health:
         """Return whether the service is ready, also while it is not."""

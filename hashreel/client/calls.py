@@ -22,6 +22,9 @@ from hashreel.schemas import (
     EnqueueRequest,
     Failures,
     Health,
+    ImportedVideos,
+    IndexStatus,
+    IndexVerification,
     JobModel,
     Jobs,
     NotReady,
@@ -40,6 +43,7 @@ M = TypeVar("M", bound=BaseModel)
 Sources = str | os.PathLike[str] | Upload | Iterable[str | os.PathLike[str] | Upload]
 
 PAGE = 200
+UPKEEP_S = 900.0  # a large gallery takes minutes to compare, to rebuild or to write
 UPLOAD_S = 600.0  # the service puts the file on disk, and may compare it with another, before it answers
 
 
@@ -248,6 +252,47 @@ def upload(path: Path, name: str | None) -> Call[Upload]:
     if not path.is_file():
         raise BadInputError(f"there is no file {str(path)!r} to upload")
     return Call("POST", "/v1/uploads", reader(Upload), [("filename", name or path.name)], timeout_s=UPLOAD_S)
+
+
+IndexAction = Literal["status", "compact", "rebuild", "snapshot"]
+
+
+def index(action: str, collection: str | None) -> Call[IndexStatus]:
+    """Return the call of something that is done to the index, or of its status."""
+    if action == "status":
+        return Call("GET", "/v1/index", reader(IndexStatus), _named(collection), repeatable=True)
+    return Call("POST", f"/v1/index/{action}", reader(IndexStatus), _named(collection), timeout_s=UPKEEP_S)
+
+
+def index_verify(collection: str | None) -> Call[IndexVerification]:
+    """Return the call that compares the index with what is stored."""
+    return Call("POST", "/v1/index/verify", reader(IndexVerification), _named(collection), timeout_s=UPKEEP_S)
+
+
+def export_index(format_: str, collection: str | None) -> Call[bytes]:
+    """Return the call for a gallery as a file."""
+    params = [*_named(collection), ("format", format_)]
+    return Call("GET", "/v1/index/export", lambda response: response.content, params, timeout_s=UPKEEP_S)
+
+
+def import_index(source: str, collection: str | None) -> Call[list[int]]:
+    """Return the call that adds an uploaded gallery."""
+    read = reader(ImportedVideos)
+    params = [*_named(collection), ("source", source)]
+    return Call("POST", "/v1/index/import", lambda response: read(response).videos, params, timeout_s=UPKEEP_S)
+
+
+def written(path: str | os.PathLike[str], content: bytes) -> int:
+    """Write a file so that it is whole or not there; return its size."""
+    target = Path(path)
+    aside = target.with_name(f".{target.name}.part")
+    aside.write_bytes(content)
+    aside.replace(target)
+    return len(content)
+
+
+def _named(collection: str | None) -> list[tuple[str, Any]]:
+    return [] if collection is None else [("collection", collection)]
 
 
 def _part(text: str) -> str:

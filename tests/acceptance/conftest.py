@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from stacks import embedded_stack
 
 from hashreel import Client
-from stacks import embedded_stack
 
 
 @pytest.fixture(scope="session")

@@ -105,8 +105,9 @@ def test_every_source_ends_with_an_outcome(client: Client, stack_url: str, tmp_p
 
 def test_a_source_is_encoded_once_unless_asked(client: Client, indexed: list[Path]) -> None:
     before = client.health().frames
-    job = client.enqueue(indexed[:2], every_s=STEP_S).wait(timeout_s=60)
+    job = client.enqueue(indexed[:2], every_s=STEP_S, tags={"seen": "twice"}).wait(timeout_s=60)
     assert (job.counts.skipped, job.counts.indexed) == (2, 0)
+    assert {video.id for video in client.videos(tags={"set": "painted", "seen": "twice"})} == set(job.videos)
     again = client.enqueue(indexed[:1], every_s=STEP_S, tags={"set": "painted"}, again=True).wait(timeout_s=60)
     assert again.counts.indexed == 1
     client.search("code:000000000000", top=1)
