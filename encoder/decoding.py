@@ -84,6 +84,9 @@ class DecodingPass:
             except av.FFmpegError as exc:
                 failures += 1
                 self._damage("read", plain_reason(exc), None)
+            except IndexError:
+                # At the end PyAV trips over streams that damage made appear on the way.
+                break
         yield None
 
     def _decode(self, packet: Packet[VideoStream] | None) -> list[av.VideoFrame]:

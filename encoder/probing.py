@@ -98,7 +98,7 @@ def _scanned_duration(path: str | os.PathLike[str]) -> Fraction:
         stream = choose_video_stream(container, os.path.basename(path))
         frame_s = 1 / Fraction(frame_rate_of(stream) or FALLBACK_RATE).limit_denominator(100_000)
         # A damaged end is no reason to fail here: what could be read is the estimate.
-        with suppress(av.FFmpegError):
+        with suppress(av.FFmpegError, IndexError):
             for packet in container.demux(stream):
                 num_packets += bool(packet.size)
                 stamp = packet.pts if packet.pts is not None else packet.dts

@@ -12,7 +12,7 @@ from fractions import Fraction
 import av
 import numpy as np
 from av.sidedata.sidedata import SideData
-from av.video.reformatter import Interpolation
+from av.video.reformatter import Colorspace, Interpolation
 from numpy.typing import NDArray
 
 from hashreel.errors import BadInputError
@@ -155,9 +155,27 @@ def _display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int] | None:
 
 
 def _reformat(frame: av.VideoFrame, width: int, height: int, pixel_format: str) -> Image:
-    # One thread: the pool of workers beside us owns the other cores.
-    scaled = frame.reformat(width=width, height=height, format=pixel_format, interpolation=AREA, threads=1)
+    try:
+        scaled = _scale(frame, width, height, pixel_format, None)
+    except av.FFmpegError:
+        # swscale knows few colour matrices. Shown with the commonest one, the picture is off in hue, not lost.
+        scaled = _scale(frame, width, height, pixel_format, Colorspace.ITU709)
     return scaled.to_ndarray().astype(np.uint8, copy=False)
+
+
+def _scale(
+    frame: av.VideoFrame, width: int, height: int, pixel_format: str, colorspace: Colorspace | None
+) -> av.VideoFrame:
+    return frame.reformat(
+        width=width,
+        height=height,
+        format=pixel_format,
+        interpolation=AREA,
+        src_colorspace=colorspace,
+        dst_colorspace=colorspace,
+        # The pool of workers beside us owns the other cores.
+        threads=1,
+    )
 
 
 def _is_transparent(frame: av.VideoFrame) -> bool:

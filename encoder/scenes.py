@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+import av
 import numpy as np
 from scenedetect.common import FrameTimecode, Timecode
 from scenedetect.detectors import AdaptiveDetector
 
 from encoder.decoding import TimedFrame
 from encoder.policies import Scenes
-from encoder.scaling import frame_to_rgb
+from encoder.scaling import frame_to_rgb, resize
 
 if TYPE_CHECKING:
     from encoder.video import KeyFrame
@@ -29,7 +30,8 @@ SHORTEST_SHOT_S = 0.4
 MAX_CANDIDATES = 6
 """Frames kept while a shot lasts, so that one near its middle is at hand when it ends."""
 
-DETECTOR_SHORT_SIDE = 90
+DETECTOR_SIZE = (160, 90)
+"""(width, height) of the pictures that are compared: always the same, since a film may change its size."""
 
 # The detector compares a frame's change with that of so many frames on each side, and so tells of a cut late.
 WINDOW = 2
@@ -71,8 +73,11 @@ def iter_shots(frames: Iterator[TimedFrame], policy: Scenes, convert: Convert) -
 
 
 def _cuts(detector: AdaptiveDetector, timed: TimedFrame) -> list[int]:
-    """Return the times in ms of the frames that are now known to begin a shot: none or one, lately seen."""
-    rgb = frame_to_rgb(timed.frame, None, DETECTOR_SHORT_SIDE)
+    """Return the times in ms of the frames that are now known to begin a shot: none, or one of the last few."""
+    try:
+        rgb = resize(frame_to_rgb(timed.frame, None, min(DETECTOR_SIZE)), *DETECTOR_SIZE)
+    except av.FFmpegError:
+        return []
     time = FrameTimecode(Timecode(timed.time_ms, Fraction(1, 1000)), fps=NOMINAL_RATE)
     cuts = detector.process_frame(time, np.ascontiguousarray(rgb[..., ::-1]))
     return [round(cut.seconds * 1000) for cut in cuts]

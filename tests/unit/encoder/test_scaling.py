@@ -138,3 +138,11 @@ def test_transparent_pixels_are_put_on_white():
     assert (image[:, :4] == 255).all()
     assert (image[4:, 4:] == (10, 20, 30)).all()
     assert np.abs(image[:4, 4:].astype(int) - (132, 137, 142)).max() <= 1
+
+
+@pytest.mark.parametrize("matrix", range(18))
+def test_frames_with_any_colour_matrix_become_rgb(matrix):
+    grey = np.full((16, 16, 3), 120, np.uint8)
+    frame = av.VideoFrame.from_ndarray(grey, format="rgb24").reformat(format="yuv444p")
+    frame.colorspace = matrix
+    assert np.abs(frame_to_rgb(frame, None, None).astype(int) - 120).max() <= 16

@@ -238,6 +238,7 @@ def test_a_size_that_changes_on_the_way_changes_the_frames(tmp_path, write_video
     warnings = []
     shapes = [frame.image.shape for frame in iter_key_frames(joined, Every(0.5), short_side=32, warnings=warnings)]
     assert shapes == [(32, 48, 3)] * 8 + [(64, 32, 3)] * 4
+    assert len(collect(joined, Scenes(), short_side=32)) == 3
     assert "time stamps jump; time goes on from before the jump" in [warning.reason for warning in warnings]
 
 
