@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,8 @@ from encoder.model_files import (
     write_model_files,
 )
 from encoder.networks import HashNetwork, create_network
-from encoder.runtime import RawOutput, TorchRuntime
+from encoder.onnx_runtime import OnnxRuntime, onnx_is_installed
+from encoder.runtime import RawOutput, Runtime, TorchRuntime, pick_device
 from encoder.transforms import Transform
 from encoder.trunks import create_trunk
 from hashreel.errors import BadInputError, ModelFileError
@@ -31,6 +32,7 @@ __all__ = ["Model", "load_model", "save_model"]
 
 Image = NDArray[np.uint8]
 TRUNK_PREFIX = "trunk."
+RuntimeKind = Literal["auto", "torch", "onnx"]
 
 
 class Model:
@@ -45,7 +47,7 @@ class Model:
         manifest: everything else in the model's file.
     """
 
-    def __init__(self, manifest: Manifest, runtime: TorchRuntime) -> None:
+    def __init__(self, manifest: Manifest, runtime: Runtime) -> None:
         self.manifest = manifest
         self.name = manifest.name
         self.bits = manifest.bits
@@ -121,6 +123,7 @@ def load_model(
     device: str | None = None,
     threads: int | None = None,
     batch_size: int | None = None,
+    runtime: RuntimeKind = "auto",
 ) -> Model:
     """Return a model, after checking that its files are those that were published.
 
@@ -129,6 +132,8 @@ def load_model(
         device: "cpu", "cuda", ... or None for CUDA where there is one.
         threads: CPU threads of a forward pass; None keeps torch's setting.
         batch_size: pictures a forward pass; by default 8 on CPUs and 64 on GPUs.
+        runtime: "torch", "onnx" (CPU only), or "auto": onnxruntime on CPUs where it is installed, else torch.
+            Both compute in float32 and agree to about 1e-6; byte equality of outputs holds within one of them.
 
     Raises:
         NotFoundError: If there is no such model.
@@ -144,7 +149,7 @@ def load_model(
             f"the model in {directory} gives fingerprint {found[:16]}…, its manifest says "
             f"{manifest.fingerprint[:16]}…: a file or the trunk's weights were changed; copy the model anew"
         )
-    return Model(manifest, TorchRuntime(network, device=device, threads=threads, batch_size=batch_size))
+    return Model(manifest, _make_runtime(runtime, network, manifest, device, threads, batch_size))
 
 
 def save_model(directory: str | os.PathLike[str], manifest: Manifest, network: HashNetwork, card: str) -> Manifest:
@@ -162,6 +167,24 @@ def save_model(directory: str | os.PathLike[str], manifest: Manifest, network: H
         state = {name: tensor for name, tensor in state.items() if not name.startswith(TRUNK_PREFIX)}
     write_model_files(Path(directory), complete, state, card)
     return complete
+
+
+def _make_runtime(
+    kind: RuntimeKind,
+    network: HashNetwork,
+    manifest: Manifest,
+    device: str | None,
+    threads: int | None,
+    batch_size: int | None,
+) -> Runtime:
+    place = pick_device(device)
+    if kind not in get_args(RuntimeKind):
+        raise BadInputError(f"runtime is {kind!r}; accepted: {', '.join(get_args(RuntimeKind))}")
+    if kind == "onnx" and place.type != "cpu":
+        raise BadInputError(f"the onnx runtime is for CPUs, not for {place}; use runtime='torch'")
+    if kind == "onnx" or (kind == "auto" and place.type == "cpu" and onnx_is_installed()):
+        return OnnxRuntime(network, manifest.transform["size"], batch_size=batch_size, threads=threads)
+    return TorchRuntime(network, device=str(place), threads=threads, batch_size=batch_size)
 
 
 def _build(directory: Path, manifest: Manifest) -> HashNetwork:

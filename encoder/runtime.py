@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from encoder.networks.base import HashNetwork
 from hashreel.errors import BadInputError, UnavailableError
 
-__all__ = ["RawOutput", "TorchRuntime"]
+__all__ = ["BATCH_SIZES", "RawOutput", "Runtime", "TorchRuntime", "check_positive", "padded", "pick_device"]
 
 BATCH_SIZES = {"cpu": 8, "cuda": 64}
 
@@ -24,6 +25,17 @@ class RawOutput:
 
     outputs: NDArray[np.float32]
     mask_scores: NDArray[np.float32] | None
+
+
+class Runtime(Protocol):
+    """Something that runs a network on pixels, uint8 [n, s, s, 3], n ≥ 1, in one fixed batch shape."""
+
+    batch_size: int
+    network: HashNetwork
+    device: torch.device
+
+    def run(self, pixels: NDArray[np.uint8]) -> RawOutput:
+        """Return the outputs."""
 
 
 class TorchRuntime:
@@ -52,12 +64,10 @@ class TorchRuntime:
         batch_size: int | None = None,
         threads: int | None = None,
     ) -> None:
-        self.device = _pick_device(device)
+        self.device = pick_device(device)
         self.batch_size = batch_size if batch_size is not None else BATCH_SIZES.get(self.device.type, 8)
         self.threads = threads
-        for name, value in (("batch_size", self.batch_size), ("threads", threads)):
-            if value is not None and value < 1:
-                raise BadInputError(f"{name} is {value}; accepted: 1 and more")
+        check_positive(batch_size=self.batch_size, threads=threads)
         self.network = network.eval().to(self.device)
 
     def run(self, pixels: NDArray[np.uint8]) -> RawOutput:
@@ -66,16 +76,30 @@ class TorchRuntime:
         with torch.inference_mode(), _torch_threads(self.threads):
             for start in range(0, len(pixels), self.batch_size):
                 batch = pixels[start : start + self.batch_size]
-                result = self.network(self.network.trunk.normalise(self._padded(batch)))
+                full = torch.from_numpy(padded(batch, self.batch_size)).to(self.device)
+                result = self.network(self.network.trunk.normalise(full))
                 outputs.append(result.outputs[: len(batch)].cpu().numpy())
                 if result.mask_scores is not None:
                     scores.append(result.mask_scores[: len(batch)].cpu().numpy())
         return RawOutput(np.concatenate(outputs), np.concatenate(scores) if scores else None)
 
-    def _padded(self, batch: NDArray[np.uint8]) -> torch.Tensor:
-        full = np.zeros((self.batch_size, *batch.shape[1:]), dtype=np.uint8)
-        full[: len(batch)] = batch
-        return torch.from_numpy(full).to(self.device)
+
+def padded(batch: NDArray[np.uint8], batch_size: int) -> NDArray[np.uint8]:
+    """Return ``batch``, uint8 [n, s, s, 3], with pictures of zeros appended up to ``batch_size``."""
+    full = np.zeros((batch_size, *batch.shape[1:]), dtype=np.uint8)
+    full[: len(batch)] = batch
+    return full
+
+
+def check_positive(**values: int | None) -> None:
+    """Refuse any value below 1 with its name; None passes.
+
+    Raises:
+        BadInputError: On the first that is too small.
+    """
+    for name, value in values.items():
+        if value is not None and value < 1:
+            raise BadInputError(f"{name} is {value}; accepted: 1 and more")
 
 
 @contextmanager
@@ -91,7 +115,12 @@ def _torch_threads(threads: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _pick_device(device: str | None) -> torch.device:
+def pick_device(device: str | None) -> torch.device:
+    """Return a torch device; None means CUDA where there is one.
+
+    Raises:
+        UnavailableError: If CUDA is asked for and not there.
+    """
     chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise UnavailableError(f"device {device!r} was asked for, but torch sees no CUDA device; use 'cpu'")

@@ -1,5 +1,7 @@
+import importlib.util
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ from encoder.model_card import model_card
 from encoder.model_files import DEFAULT_MODEL, read_manifest, resolve_model, shipped_models
 from encoder.transforms import Transform
 from encoder.trunks import create_trunk
-from hashreel.errors import BadInputError, ModelFileError, NotFoundError, UnavailableError
+from hashreel.errors import BadInputError, MissingExtraError, ModelFileError, NotFoundError, UnavailableError
 
 Image = NDArray[np.uint8]
 
@@ -43,9 +45,14 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module", params=["torch", "onnx"])
+def model(directory: Path, request: pytest.FixtureRequest) -> Model:
+    return load_model(directory, device="cpu", threads=1, runtime=request.param)
+
+
 @pytest.fixture(scope="module")
-def model(directory: Path) -> Model:
-    return load_model(directory, device="cpu", threads=1)
+def torch_model(directory: Path) -> Model:
+    return load_model(directory, device="cpu", threads=1, runtime="torch")
 
 
 def test_a_model_says_what_it_is(model: Model) -> None:
@@ -83,6 +90,30 @@ def test_the_network_computes_what_the_hasher_computes(model: Model) -> None:
     np.testing.assert_allclose(model.outputs(images), 1 / (1 + np.exp(-2 * projections)), atol=1e-4)
 
 
+def test_runtimes_agree(directory: Path) -> None:
+    one, other = (load_model(directory, device="cpu", runtime=kind) for kind in ("torch", "onnx"))
+    assert one.fingerprint == other.fingerprint
+    images = pictures(40)
+    np.testing.assert_allclose(one.outputs(images), other.outputs(images), atol=1e-5)
+    different = unpack_codes(one.encode(images), 16) != unpack_codes(other.encode(images), 16)
+    assert different.mean() <= 1e-4
+
+
+def test_onnx_codes_do_not_depend_on_threads(directory: Path) -> None:
+    images = pictures(10)
+    outputs = [load_model(directory, device="cpu", runtime="onnx", threads=n).outputs(images) for n in (1, 2)]
+    assert outputs[0].tobytes() == outputs[1].tobytes()
+
+
+def test_runtimes_are_checked(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BadInputError, match="runtime"):
+        load_model(directory, runtime="fast")
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match="onnxruntime"):
+        load_model(directory, device="cpu", runtime="onnx")
+
+
 def test_crops_have_a_code_each(model: Model) -> None:
     images = pictures(3)
     np.testing.assert_array_equal(model.encode_crops(images), model.encode(images)[:, None])
@@ -106,7 +137,7 @@ def test_what_is_no_picture_is_refused(model: Model, images: list[Image], says: 
 
 
 def test_outputs_that_are_not_numbers_are_refused(directory: Path) -> None:
-    broken = load_model(directory, device="cpu")
+    broken = load_model(directory, device="cpu", runtime="torch")
     with torch.no_grad():
         broken.runtime.network.get_buffer("head.weight").fill_(float("nan"))
     with pytest.raises(BadInputError, match="NaN"):
@@ -146,7 +177,7 @@ def test_a_new_name_is_no_new_model(directory: Path, tmp_path: Path) -> None:
     copy = _copy(directory, tmp_path)
     manifest = json.loads((copy / "model.json").read_text())
     (copy / "model.json").write_text(json.dumps(manifest | {"name": "other"}))
-    assert load_model(copy).fingerprint == load_model(directory).fingerprint
+    assert load_model(copy, runtime="torch").fingerprint == load_model(directory, runtime="torch").fingerprint
 
 
 @pytest.mark.parametrize(
@@ -193,17 +224,17 @@ def test_devices_and_sizes_are_checked(directory: Path) -> None:
 
 def test_threads_are_set_for_the_pass_only(directory: Path) -> None:
     before = torch.get_num_threads()
-    load_model(directory, device="cpu", threads=before + 1).encode(pictures(1))
+    load_model(directory, device="cpu", threads=before + 1, runtime="torch").encode(pictures(1))
     assert torch.get_num_threads() == before
 
 
-def test_the_trunk_goes_into_the_file_when_it_was_trained(model: Model, tmp_path: Path) -> None:
-    manifest = model.manifest
+def test_the_trunk_goes_into_the_file_when_it_was_trained(torch_model: Model, tmp_path: Path) -> None:
+    manifest = torch_model.manifest
     changed = type(manifest)(**{**manifest.__dict__, "trunk": {**manifest.trunk, "weights": "file"}})
-    save_model(tmp_path, changed, model.runtime.network, "card")
-    loaded = load_model(tmp_path, device="cpu")
-    assert loaded.fingerprint == model.fingerprint  # the same tensors, wherever they lie
-    np.testing.assert_array_equal(loaded.encode(pictures(3)), model.encode(pictures(3)))
+    save_model(tmp_path, changed, torch_model.runtime.network, "card")
+    loaded = load_model(tmp_path, device="cpu", runtime="torch")
+    assert loaded.fingerprint == torch_model.fingerprint  # the same tensors, wherever they lie
+    np.testing.assert_array_equal(loaded.encode(pictures(3)), torch_model.encode(pictures(3)))
 
 
 def test_the_default_model_ships_and_loads() -> None:
