@@ -29,8 +29,12 @@ __all__ = ["run_worker"]
 logger = logging.getLogger(__name__)
 
 
-def run_worker(settings: Settings) -> None:
+def run_worker(settings: Settings, name: str = "") -> None:
     """Serve units until SIGTERM; the unit that runs then is finished first.
+
+    Args:
+        settings: Which Redis, model and device.
+        name: Name of this worker; no other may have it. Empty: one is made up.
 
     Raises:
         UnavailableError: If Redis does not answer or the device does not exist.
@@ -48,7 +52,7 @@ def run_worker(settings: Settings) -> None:
     check_fingerprint(generation, model.name, model.fingerprint)
     app = make_app(settings)
     units, sender = Units(store.redis, store.keys), Sender(app)
-    name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+    name = name or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     runner = UnitRunner(store, units, model, settings, name, lambda lost: sender(lost, model.fingerprint))
     register_tasks(app, runner)
     stop = threading.Event()

@@ -6,6 +6,7 @@ import itertools
 import logging
 import os
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 __all__ = ["Supervisor", "parse_gpus", "visible_gpus"]
 
 logger = logging.getLogger(__name__)
+
+# A worker says nothing while it loads its model.
+START_S = 180.0
 
 
 def visible_gpus() -> list[str]:
@@ -97,16 +101,18 @@ class Supervisor:
         self._stopping = threading.Event()
         self._store = Store(connect(settings.redis_url))
         self._units = Units(self._store.redis, self._store.keys)
-        self._children = [self._child(f"worker-gpu{gpu}", gpu) for gpu in gpus] or [
-            self._child(f"worker-{number}", None) for number in range(processes)
+        self._children = [self._child(f"gpu{gpu}", gpu) for gpu in gpus] or [
+            self._child(f"cpu{number}", None) for number in range(processes)
         ]
 
-    def _child(self, name: str, gpu: str | None) -> Child:
+    def _child(self, device: str, gpu: str | None) -> Child:
+        # The name by which its lease and its units are known; machines may share a host name.
+        name = f"{socket.gethostname()}-{secrets.token_hex(4)}-{device}"
         environment = self._settings.environment()
         # Set before the child's torch loads; "" hides every device from a CPU worker.
         environment["CUDA_VISIBLE_DEVICES"] = gpu or ""
         environment["HASHREEL_DEVICE"] = "cpu" if gpu is None else "cuda"
-        return Child(name, python_command("worker", "--single"), environment=environment)
+        return Child(name, python_command("worker", "--single", "--name", name), environment=environment)
 
     def run(self) -> None:
         """Start the children and keep them alive; returns when all have ended."""
@@ -144,15 +150,24 @@ class Supervisor:
             Reconciler(self._store, self._units, Sender(app), broker, self._settings).run(self._stopping)
 
     def _watch_hangs(self) -> None:
-        """Kill a worker of ours whose unit runs too long; the unit is tried again elsewhere."""
+        """Kill a worker of ours that hangs; its unit is tried again elsewhere."""
+        heard = dict.fromkeys(self._children, time.monotonic())
         while not self._stopping.wait(min(30.0, self._settings.unit_timeout_s / 4)):
             try:
-                running = self._units.running()
+                since = {worker: started for _, worker, started in self._units.running()}
+                living = {child for child in self._children if self._units.leased(child.name) is not None}
             except redis.RedisError:
+                # Nobody can be heard now.
+                heard = dict.fromkeys(self._children, time.monotonic())
                 continue
-            late = time.time() - self._settings.unit_timeout_s
-            for unit, worker, started in running:
-                for child in self._children:
-                    if started < late and child.pid and worker.startswith(f"{socket.gethostname()}-{child.pid}-"):
-                        logger.error("unit %s hangs; replacing its worker", unit, extra={"action": "worker_hung"})
-                        child.signal(signal.SIGKILL)
+            for child in self._children:
+                if child in living or child.pid is None:
+                    heard[child] = time.monotonic()
+                runs_s = time.time() - since.get(child.name, time.time())
+                # One that hangs so badly that it cannot even renew its lease is silent instead.
+                silent_s = time.monotonic() - heard[child]
+                limit_s = self._settings.unit_timeout_s
+                if runs_s > limit_s or silent_s > max(limit_s, START_S):
+                    logger.error("%s hangs; replacing it", child.name, extra={"action": "worker_hung"})
+                    child.signal(signal.SIGKILL)
+                    heard[child] = time.monotonic()

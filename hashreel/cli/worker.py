@@ -15,6 +15,7 @@ from hashreel.cli.options import engine_settings, service_options
 @click.option("--processes", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes on the CPU.")
 @click.option("--drain", type=click.FloatRange(0), default=60.0, show_default=True, help="Seconds to finish on TERM.")
 @click.option("--single", is_flag=True, hidden=True, help="Be one worker process; the supervisor starts these.")
+@click.option("--name", default="", hidden=True, help="Name of a single worker, by which its supervisor watches it.")
 def cli(
     redis_url: str | None,
     data: Path | None,
@@ -23,6 +24,7 @@ def cli(
     processes: int,
     drain: float,
     single: bool,
+    name: str,
 ) -> None:
     """Run workers that turn videos into codes: one process a GPU, or on the CPU.
 
@@ -36,7 +38,7 @@ def cli(
     if single:
         from workers.process import run_worker
 
-        run_worker(settings)
+        run_worker(settings, name)
         return
 
     from workers.supervisor import Supervisor, parse_gpus, visible_gpus
