@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from encoder.networks.base import HashNetwork
 from encoder.runtime import BATCH_SIZES, RawOutput, check_positive, padded
+from encoder.trunks.base import Trunk
 from hashreel.errors import MissingExtraError
 
 if TYPE_CHECKING:
     import onnxruntime
 
-__all__ = ["OnnxRuntime", "export_onnx", "onnx_is_installed"]
+__all__ = ["OnnxFeatures", "OnnxRuntime", "export_onnx", "onnx_is_installed"]
 
 OPSET = 17
 PACKAGES = ("onnx", "onnxruntime")
@@ -72,12 +73,46 @@ def export_onnx(network: HashNetwork, size: int, batch_size: int) -> bytes:
     Raises:
         MissingExtraError: If onnx or onnxruntime is not installed.
     """
-    if not onnx_is_installed():
-        raise MissingExtraError(f"this needs {' and '.join(PACKAGES)}; install them with pip, or use runtime='torch'")
     graph = _Graph(network).eval()
     pixels = torch.zeros(batch_size, size, size, 3, dtype=torch.uint8)
     with torch.inference_mode():
         names = ["outputs", "mask_scores"][: len(graph(pixels))]
+    return _export(graph, pixels, names)
+
+
+class OnnxFeatures:
+    """A frozen module on normalised pixels, through onnxruntime: for features that are stored for training.
+
+    Args:
+        module: float32 [n, 3, s, s] → float32 [n, ...].
+        trunk: whose normalisation comes first.
+        size: side of the pictures.
+        batch_size: pictures a pass.
+        threads: CPU threads of a pass.
+
+    Raises:
+        MissingExtraError: If onnx or onnxruntime is not installed.
+    """
+
+    def __init__(self, module: nn.Module, trunk: Trunk, size: int, *, batch_size: int, threads: int) -> None:
+        graph = _NormalisedModule(module, trunk).eval()
+        pixels = torch.zeros(batch_size, size, size, 3, dtype=torch.uint8)
+        self.batch_size = batch_size
+        self.session = _session(_export(graph, pixels, ["features"]), threads)
+
+    def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the module's output, float32 [n, ...], for RGB pixels, uint8 [n, s, s, 3]."""
+        rows = []
+        for start in range(0, len(pixels), self.batch_size):
+            batch = pixels[start : start + self.batch_size]
+            (result,) = self.session.run(None, {"pixels": padded(batch, self.batch_size)})
+            rows.append(np.asarray(result, dtype=np.float32)[: len(batch)])
+        return np.concatenate(rows)
+
+
+def _export(graph: nn.Module, pixels: Tensor, names: list[str]) -> bytes:
+    if not onnx_is_installed():
+        raise MissingExtraError(f"this needs {' and '.join(PACKAGES)}; install them with pip, or use runtime='torch'")
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         # The tracing exporter is called deprecated, but the other one needs a package more and minutes for VGG.
@@ -107,12 +142,27 @@ class _Graph(nn.Module):
         self.network = network
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        trunk = self.network.trunk
-        mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (trunk.mean, trunk.std))
-        result = self.network((pixels.permute(0, 3, 1, 2).to(torch.float32) / 255 - mean) / std)
+        result = self.network(_normalised(pixels, self.network.trunk))
         if result.mask_scores is None:
             return (result.outputs,)
         return result.outputs, result.mask_scores
+
+
+class _NormalisedModule(nn.Module):
+    def __init__(self, module: nn.Module, trunk: Trunk) -> None:
+        super().__init__()
+        self.module = module
+        self.trunk = trunk
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        result: Tensor = self.module(_normalised(pixels, self.trunk))
+        return result
+
+
+def _normalised(pixels: Tensor, trunk: Trunk) -> Tensor:
+    """Return what ``trunk.normalise`` returns, without operations in place, which the exporter cannot follow."""
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (trunk.mean, trunk.std))
+    return (pixels.permute(0, 3, 1, 2).to(torch.float32) / 255 - mean) / std
 
 
 def _session(model: bytes, threads: int | None) -> onnxruntime.InferenceSession:
