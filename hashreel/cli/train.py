@@ -75,6 +75,11 @@ def _picture_options(function: F) -> F:
             help="CSV file with the columns path and labels.",
         ),
         click.option("--limit", type=click.IntRange(1), help="Take the first so many pictures."),
+        click.option(
+            "--held-out",
+            type=click.IntRange(0),
+            help="Pictures kept for scores after each epoch, not the recipe's number.",
+        ),
         click.option("--name", help="Name of the model; by default the folder's."),
     ]
     for option in reversed(options):
@@ -230,8 +235,8 @@ def _recipe(name: str, phase: str, options: dict[str, Any]) -> Recipe:
     from encoder.training.recipes import load_recipe
 
     recipe = load_recipe(name)
-    wanted = {"epochs": options["epochs"], "batch": options["batch"], "micro_batch": options["micro_batch"]}
-    changes = {key: value for key, value in wanted.items() if value is not None}
+    wanted = ("epochs", "batch", "micro_batch", "held_out")
+    changes = {key: options[key] for key in wanted if options.get(key) is not None}
     if phase == "segmentation" and recipe.segmentation is not None:
         recipe = replace(recipe, segmentation=replace(recipe.segmentation, **changes))
     elif phase == "hash":
