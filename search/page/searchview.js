@@ -9,6 +9,7 @@ import { QueryPicture } from "./querypicture.js";
 export class SearchView {
   constructor(app) {
     this.app = app;
+    this.turn = 0;
     this.query = null; // {blob} or {frame} or {code}
     this.upload = null; // the user's own picture and its box, to come back to from a frame
     this.picture = new QueryPicture(() => {
@@ -28,7 +29,9 @@ export class SearchView {
   }
 
   async open(fields) {
+    const turn = ++this.turn; // the page may move on while the videos are looked up
     await this.loadVideos(fields.get("video"));
+    if (turn !== this.turn) return;
     if (fields.get("frame")) await this.fromFrame(fields.get("frame"));
     else if (fields.get("code")) this.fromCode(fields.get("code"));
     else if (this.upload) await this.restore();

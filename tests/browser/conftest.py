@@ -34,7 +34,9 @@ class Service:
     settings: Settings
 
 
-@pytest.fixture(scope="session")
+# A module's, not the session's: while Playwright runs, its event loop counts as running in this thread, and no
+# other test could start one.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if not CHROMIUM.exists():

@@ -13,7 +13,7 @@ def expect_status(page, words: str) -> None:
 
 
 def wait_request(page, service, number: int):
-    for _ in range(200):
+    for _ in range(600):
         if len(service.engine.requests) >= number:
             return service.engine.requests[-1]
         page.wait_for_timeout(25)
