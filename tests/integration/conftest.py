@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import redis
+from farm import Farm
 from redis_server import RedisServer
 
+from encoder.model import Model, load_model
 from indexer.store import Store
 
 
@@ -46,3 +49,18 @@ def private_redis() -> Iterator[Callable[..., RedisServer]]:
     yield make
     for server in servers:
         server.close()
+
+
+@pytest.fixture(scope="session")
+def model() -> Model:
+    """Return the model that comes with the project."""
+    return load_model("default", device="cpu", threads=1)
+
+
+@pytest.fixture
+def farm(redis_server: RedisServer, tmp_path: Path, model: Model) -> Iterator[Farm]:
+    """Return records, queue and a runner over the session's server; ``clips`` in its folder is a source root."""
+    (tmp_path / "clips").mkdir()
+    made = Farm(redis_server, tmp_path, model)
+    yield made
+    made.close()

@@ -18,12 +18,12 @@ from indexer.store import Store
 WAIT_S = 30.0
 
 
-def wait_until(is_so: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + WAIT_S
+def wait_until(is_so: Callable[[], bool], what: str, *, seconds: float = WAIT_S) -> None:
+    deadline = time.monotonic() + seconds
     while not is_so():
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {WAIT_S:.0f} s: {what}")
-        time.sleep(0.005)
+            raise AssertionError(f"not within {seconds:.0f} s: {what}")
+        time.sleep(0.01)
 
 
 @dataclass

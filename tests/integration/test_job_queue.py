@@ -1,0 +1,226 @@
+"""Jobs: every source that was named is accounted for, whatever happens to it."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from farm import Farm
+from stored_gallery import make_chunk
+
+from hashreel.errors import BadInputError, NotFoundError
+from hashreel.schemas import JobModel
+from indexer.chunks import Chunk
+from workers.messages import Unit
+from workers.queue import JobQueue
+
+
+def put(farm: Farm, *names: str) -> None:
+    for name in names:
+        path = farm.folder / "clips" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode("utf-8", "surrogateescape"))
+
+
+def chunk_of(farm: Farm, frames: int = 1) -> Chunk:
+    model = farm.model
+    return make_chunk(np.random.default_rng(0), frames, bits=model.bits, fingerprint=model.fingerprint)
+
+
+def index(farm: Farm, video: int) -> None:
+    """Do a video's work by hand."""
+    farm.store.plan(video, {"chunks": 1, "bounds": "[0]"})
+    farm.store.commit(video, 0, chunk_of(farm))
+    farm.units.finish([Unit(video)])
+
+
+def states(farm: Farm, job: JobModel) -> dict[str, str]:
+    records = farm.store.find_videos(job.videos)
+    return {record.source: record.state for record in records if record is not None}
+
+
+def adds_up(job: JobModel) -> bool:
+    counts = job.counts.model_dump()
+    return counts.pop("total") == sum(counts.values())
+
+
+def test_every_source_that_was_named_is_in_the_job(farm: Farm) -> None:
+    put(farm, "a.mp4", "b/c.mp4", "b/d.mp4", b"bad\xff.mp4".decode("utf-8", "surrogateescape"))
+    job = farm.enqueue("clips", "nowhere.mp4", "http://h/x.mp4", "clips/none*", "clips/none.mp4")
+    assert states(farm, job) == {
+        "clips/a.mp4": "queued",
+        "clips/b/c.mp4": "queued",
+        "clips/b/d.mp4": "queued",
+        "clips/bad�.mp4": "failed",
+        "nowhere.mp4": "failed",
+        "http://h/x.mp4": "failed",
+        "clips/none*": "failed",
+        "clips/none.mp4": "failed",
+    }
+    assert (job.counts.total, job.counts.queued, job.counts.failed) == (8, 3, 5)
+    assert [failure.source for failure in farm.queue.failures(job=job.id).failures] == [
+        "clips/bad�.mp4",
+        "nowhere.mp4",
+        "http://h/x.mp4",
+        "clips/none*",
+        "clips/none.mp4",
+    ]
+    assert farm.units.count_queued() == 3
+    assert farm.take() == Unit(1)
+
+
+def test_source_that_is_named_twice_comes_once(farm: Farm) -> None:
+    put(farm, "a.mp4", "b/c.mp4")
+    job = farm.enqueue("clips/a.mp4", "clips/**", "clips", str(farm.folder / "clips/a.mp4"), "clips/./b/../a.mp4")
+    assert sorted(states(farm, job)) == ["clips/a.mp4", "clips/b/c.mp4"]
+    assert job.counts.total == 2
+
+
+def test_indexed_source_is_skipped_unless_asked_again(farm: Farm) -> None:
+    put(farm, "a.mp4")
+    first = farm.enqueue("clips/a.mp4")
+    index(farm, first.videos[0])
+    skipped = farm.enqueue("clips/a.mp4")
+    assert (skipped.state, skipped.counts.skipped, skipped.videos) == ("done", 1, first.videos)
+    other_step = farm.enqueue("clips/a.mp4", policy={"kind": "every", "seconds": 5})
+    assert other_step.counts.queued == 1
+    again = farm.enqueue("clips/a.mp4", again=True)
+    index(farm, again.videos[0])
+    assert farm.store.find_content("1", farm.store.redis.hget(f"hr:v:{again.videos[0]}", "content").decode())
+    assert again.videos[0] in farm.store.video_numbers("1")
+    assert first.videos[0] not in farm.store.video_numbers("1")
+
+
+def test_changed_file_is_encoded_again(farm: Farm) -> None:
+    put(farm, "a.mp4")
+    index(farm, farm.enqueue("clips/a.mp4").videos[0])
+    (farm.folder / "clips/a.mp4").write_bytes(b"something else, and longer")
+    assert farm.enqueue("clips/a.mp4").counts.queued == 1
+
+
+def test_job_without_work_is_done_at_once(farm: Farm) -> None:
+    job = farm.enqueue("nowhere")
+    assert job.state == "done"
+    assert job.finished_at is not None
+
+
+def test_job_of_a_service_that_was_killed_while_it_took_sources_in_ends(farm: Farm) -> None:
+    put(farm, "a.mp4")
+    job = farm.enqueue("clips/a.mp4")
+    index(farm, job.videos[0])
+    key = f"hr:j:{job.id}"
+    farm.store.redis.hset(key, mapping={"is_open": 1, "open_until": time.time() + 100})
+    assert farm.queue.job(job.id).state == "running"
+    farm.store.redis.hset(key, "open_until", time.time() - 1)
+    assert farm.queue.job(job.id).state == "done"
+
+
+class FailsLater(JobQueue):
+    """A queue whose listing of sources breaks off in the middle."""
+
+    def _sources(self, texts):  # type: ignore[no-untyped-def]
+        yield next(super()._sources(texts))
+        raise MemoryError("no memory for a list so long")
+
+
+def test_job_that_breaks_off_while_it_takes_sources_in_is_closed(farm: Farm) -> None:
+    put(farm, "a.mp4", "b.mp4")
+    queue = FailsLater(farm.store, farm.units, farm.send, farm.settings)
+    farm.queue = queue
+    with pytest.raises(MemoryError):
+        farm.enqueue("clips")
+    assert [job.state for job in queue.jobs()] == ["done"]
+
+
+def test_broker_that_is_away_loses_nothing(farm: Farm, caplog: pytest.LogCaptureFixture) -> None:
+    class Down:
+        def send_task(self, *args: object, **options: object) -> None:
+            raise ConnectionRefusedError("nobody listens")
+
+    put(farm, "a.mp4")
+    farm.send._app = Down()
+    job = farm.enqueue("clips/a.mp4")
+    assert job.counts.queued == 1
+    assert farm.units.count_queued() == 1
+    assert "units stay queued" in caplog.text
+
+
+def test_cancelled_job_stops_what_is_not_finished(farm: Farm) -> None:
+    put(farm, "a.mp4", "b.mp4", "c.mp4")
+    job = farm.enqueue("clips")
+    done, begun, _ = job.videos
+    index(farm, done)
+    farm.store.plan(begun, {"chunks": 3, "bounds": "[0, 1, 2]"})
+    farm.store.commit(begun, 0, chunk_of(farm))
+    farm.units.queue([Unit(begun, 1), Unit(begun, 2)])
+    job = farm.queue.cancel(job.id)
+    assert job.state == "cancelled"
+    assert states(farm, job) == {"clips/a.mp4": "indexed", "clips/b.mp4": "cancelled", "clips/c.mp4": "cancelled"}
+    assert adds_up(job)
+    assert farm.units.count_queued() == 0
+    assert farm.store.redis.keys("hr:units:*") == []
+    assert farm.queue.cancel(job.id).counts == job.counts
+
+
+def test_cancelled_job_keeps_parts_when_asked(farm: Farm) -> None:
+    put(farm, "a.mp4", "b.mp4")
+    job = farm.enqueue("clips")
+    begun = job.videos[0]
+    farm.store.plan(begun, {"chunks": 3, "bounds": "[0, 1, 2]"})
+    farm.store.commit(begun, 0, chunk_of(farm, 4))
+    job = farm.queue.cancel(job.id, keep_partial=True)
+    assert states(farm, job) == {"clips/a.mp4": "indexed", "clips/b.mp4": "cancelled"}
+    assert farm.store.video(begun).frames == 4
+    (failure,) = farm.queue.failures(job=job.id).failures
+    assert (failure.stage, failure.partial) == ("cancel", True)
+
+
+def test_retried_job_takes_its_failed_sources_again(farm: Farm) -> None:
+    put(farm, "a.mp4")
+    job = farm.enqueue("clips/a.mp4", "clips/b.mp4", "clips/c.mp4", tags={"case": "17"})
+    index(farm, job.videos[0])
+    put(farm, "b.mp4")
+    retried = farm.queue.retry(job.id)
+    assert states(farm, retried) == {"clips/a.mp4": "indexed", "clips/b.mp4": "queued", "clips/c.mp4": "failed"}
+    assert (retried.state, retried.counts.total) == ("running", 3)
+    assert adds_up(retried)
+    new = next(r for r in farm.store.find_videos(retried.videos) if r and r.source == "clips/b.mp4")
+    assert new.id > max(job.videos)
+    assert new.tags == {"case": "17"}
+    assert new.size == len("b.mp4")
+    assert farm.take() == Unit(job.videos[0])
+    assert farm.take() == Unit(new.id)
+    index(farm, new.id)
+    assert farm.queue.job(job.id).state == "done"
+    assert [failure.source for failure in farm.queue.failures().failures] == ["clips/c.mp4"]
+
+
+def test_retry_leaves_failures_of_other_jobs_alone(farm: Farm) -> None:
+    first, second = farm.enqueue("clips/x.mp4"), farm.enqueue("clips/y.mp4")
+    farm.queue.retry(second.id)
+    assert farm.queue.job(first.id).videos == first.videos
+
+
+def test_what_is_not_there_is_not_found(farm: Farm) -> None:
+    for act in (farm.queue.job, farm.queue.cancel, farm.queue.retry):
+        with pytest.raises(NotFoundError, match="no job 'nope'"):
+            act("nope")
+    with pytest.raises(NotFoundError, match="no collection"):
+        farm.enqueue("clips", collection="nope")
+    with pytest.raises(BadInputError):
+        farm.enqueue("clips", policy={"kind": "every", "seconds": 1, "threshold": 3})
+
+
+def test_forgotten_job_is_left_out_of_the_list(farm: Farm) -> None:
+    kept, lost = farm.enqueue("a"), farm.enqueue("b")
+    farm.store.redis.delete(f"hr:j:{lost.id}")
+    assert [job.id for job in farm.queue.jobs()] == [kept.id]
+
+
+@pytest.mark.full
+def test_thousands_of_sources_are_all_accounted_for(farm: Farm) -> None:
+    put(farm, *[f"{n // 100}/{n}.mp4" for n in range(5000)])
+    job = farm.enqueue("clips")
+    assert job.counts.queued == len(set(job.videos)) == 5000
+    assert farm.units.count_queued() == 5000
