@@ -16,10 +16,14 @@ __all__ = [
     "BatchItem",
     "BatchRequest",
     "Collection",
+    "CollectionRequest",
     "Collections",
+    "CutoverRequest",
+    "Dropped",
     "EnqueueRequest",
     "Failure",
     "Failures",
+    "GenerationModel",
     "Health",
     "HitModel",
     "ImportedVideos",
@@ -33,6 +37,7 @@ __all__ = [
     "Position",
     "Problem",
     "Query",
+    "ReencodeRequest",
     "SearchRequest",
     "TagsRequest",
     "Upload",
@@ -314,6 +319,42 @@ class Failures(_Reply):
     total: int
 
 
+class GenerationModel(_Reply):
+    """One model, one log, one gallery."""
+
+    id: str
+    model: str
+    fingerprint: str
+    bits: int
+    videos: int
+    is_live: bool
+
+
+class CollectionRequest(_Request):
+    """A collection to make."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+    model: Annotated[str | None, Field(max_length=1000, description="Model name or folder; default: `default`.")] = None
+
+
+class ReencodeRequest(_Request):
+    """A model for a new generation of a collection."""
+
+    model: Annotated[str, Field(min_length=1, max_length=1000, description="Model name or folder.")]
+
+
+class CutoverRequest(_Request):
+    """The generation that a collection is to point at."""
+
+    generation: Annotated[str, Field(pattern=r"^\d{1,18}$")]
+
+
+class Dropped(_Reply):
+    """What a drop removed."""
+
+    videos: int
+
+
 class Collection(_Reply):
     """A name that points at a generation: one model, one log, one gallery."""
 
@@ -325,6 +366,7 @@ class Collection(_Reply):
     frames: int
     videos: int
     position: Position
+    generations: Annotated[list[GenerationModel], Field(description="All of them, oldest first.")] = []
 
 
 class Collections(_Reply):

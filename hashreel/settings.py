@@ -44,7 +44,10 @@ class Settings(BaseSettings):
         bool, Field(description="Accept any path that the worker's user can read (embedded stack only).")
     ] = False
     collection: Annotated[str, Field(description="Collection that is used when none is named.")] = "main"
-    model: Annotated[str, Field(description="Model name or folder for a new collection.")] = "default"
+    model: Annotated[
+        str | None,
+        Field(description="Model name or folder. Empty: the collection's own; for a new collection, `default`."),
+    ] = None
     index: Annotated[
         Literal["auto", "flat", "exact", "ivf", "hnsw", "gpu"],
         Field(description="Kind of the in-memory index."),

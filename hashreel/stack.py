@@ -26,7 +26,7 @@ from hashreel.errors import ConflictError, MissingExtraError, UnavailableError
 from hashreel.processes import Child, python_command
 from hashreel.settings import Settings
 
-__all__ = ["FOLDER_FORMAT", "Stack", "free_port", "redis_program", "running_stack"]
+__all__ = ["FOLDER_FORMAT", "Stack", "free_port", "redis_program", "running_redis", "running_stack"]
 
 FOLDER_FORMAT = 1
 LOCK_WAIT_S = 15.0
@@ -77,6 +77,14 @@ def running_stack(folder: Path) -> str | None:
         return None
 
 
+def running_redis(folder: Path) -> dict[str, str]:
+    """Return the settings by which a process joins the Redis of the stack over a folder; empty if none runs."""
+    if running_stack(folder) is None:
+        return {}
+    state = json.loads((folder / "stack.json").read_text())
+    return {name: state[name] for name in ("redis_url", "broker_url") if state.get(name)}
+
+
 class Stack:
     """Starts, watches and ends the processes of one installation.
 
@@ -119,7 +127,13 @@ class Stack:
             for name in ("serve", "worker"):
                 self._start_child(name, python_command(name), environment)
             self._wait_ready()
-            _write_whole(self._folder / "stack.json", {"url": self.url, "pid": os.getpid()})
+            state = {
+                "url": self.url,
+                "pid": os.getpid(),
+                "redis_url": self._settings.redis_url,
+                "broker_url": self._settings.broker_url,
+            }
+            _write_whole(self._folder / "stack.json", state)
         except BaseException:
             self.stop()
             raise
@@ -307,6 +321,8 @@ def _write_whole(path: Path, document: dict[str, Any]) -> None:
     """Write a JSON file so that a reader sees all of it or the one before, whenever the machine stops."""
     aside = path.with_suffix(".new")
     with aside.open("w") as file:
+        # It may name a Redis with its password.
+        os.fchmod(file.fileno(), 0o600)
         json.dump(document, file)
         file.flush()
         os.fsync(file.fileno())

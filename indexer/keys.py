@@ -40,6 +40,23 @@ class Keys:
         """Hash: collection name to generation."""
         return self._key("collections")
 
+    def generations(self, collection: str) -> str:
+        """Sorted set: all generations of a collection, live or not."""
+        return self._key("generations", collection)
+
+    def history(self, collection: str) -> str:
+        """List: generations that were live before, the last one first."""
+        return self._key("history", collection)
+
+    def of_generation(self, generation: str) -> list[str]:
+        """Return all keys of a generation itself, without its videos'; its record's last."""
+        parts = (self.log, self.head, self.videos, self.failed, self.contents, self.generation)
+        return [part(generation) for part in parts]
+
+    def of_video(self, video: int | str) -> list[str]:
+        """Return all keys of a video."""
+        return [self.video(video), self.chunks(video), self.shas(video)]
+
     def generation(self, generation: str) -> str:
         """Hash: model, fingerprint, bits."""
         return self._key("g", generation)

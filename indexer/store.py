@@ -105,21 +105,33 @@ class Store:
         Raises:
             FingerprintMismatchError: If the collection was made by another model.
         """
-        existing = self.redis.hget(self.keys.collections, name)
-        if existing is None:
-            number = str(self.redis.incr(self.keys.next_generation))
-            epoch = secrets.token_hex(20)
-            with self.redis.pipeline(transaction=True) as pipe:
-                pipe.hset(
-                    self.keys.generation(number),
-                    mapping={"model": model, "fingerprint": fingerprint, "bits": bits, "collection": name},
-                )
-                pipe.hset(self.keys.head(number), mapping={"epoch": epoch, "hash": epoch, "id": "0-0"})
-                pipe.hsetnx(self.keys.collections, name, number)
-                pipe.execute()
+        if self.redis.hget(self.keys.collections, name) is None:
+            fresh = self.create_generation(name, model=model, fingerprint=fingerprint, bits=bits)
+            if not self.redis.hsetnx(self.keys.collections, name, fresh.id):
+                # Another process was faster; what is left of this attempt is an empty record.
+                self.redis.zrem(self.keys.generations(name), fresh.id)
+                self.redis.delete(*self.keys.of_generation(fresh.id))
         generation = self.collection(name)
         check_fingerprint(generation, model, fingerprint)
         return generation
+
+    def create_generation(self, collection: str, *, model: str, fingerprint: str, bits: int) -> Generation:
+        """Return a new, empty generation of a collection; the collection does not point at it yet."""
+        number = str(self.redis.incr(self.keys.next_generation))
+        epoch = secrets.token_hex(20)
+        facts: dict[Any, Any] = {
+            "model": model,
+            "fingerprint": fingerprint,
+            "bits": bits,
+            "collection": collection,
+            "created_at": f"{time.time():.3f}",
+        }
+        with self.redis.pipeline(transaction=True) as pipe:
+            pipe.hset(self.keys.generation(number), mapping=facts)
+            pipe.hset(self.keys.head(number), mapping={"epoch": epoch, "hash": epoch, "id": "0-0"})
+            pipe.zadd(self.keys.generations(collection), {number: int(number)})
+            pipe.execute()
+        return self.generation(number)
 
     def collection(self, name: str) -> Generation:
         """Return the generation that a collection points at; NotFoundError if there is no such collection."""

@@ -17,12 +17,14 @@ import redis
 import hashreel
 from encoder.codes import Codes, code_from_hex, code_to_hex
 from encoder.folders import load_folder_frame
+from encoder.model_files import DEFAULT_MODEL
 from encoder.pictures import crop_box, encode_jpeg, load_picture
 from encoder.scaling import scale_short_side
 from encoder.video import grab_frame
 from hashreel.errors import (
     BadInputError,
     BehindError,
+    ConflictError,
     DecodeError,
     FingerprintMismatchError,
     NotFoundError,
@@ -33,6 +35,7 @@ from hashreel.schemas import (
     Answer,
     Collection,
     Collections,
+    GenerationModel,
     Health,
     HitModel,
     IndexStatus,
@@ -49,6 +52,7 @@ from hashreel.schemas import (
 from indexer.columns import Filter
 from indexer.exchange import export_gallery, import_gallery
 from indexer.gallery import Found, FoundFrame, Gallery
+from indexer.generations import Generations
 from indexer.records import Generation, VideoRecord
 from indexer.snapshots import Snapshots
 from search.thumbnails import ThumbnailCache
@@ -88,12 +92,18 @@ class SearchEngine:
     # Opening and closing
 
     def open(self) -> None:
-        """Make the default collection if it is missing, load its model, and start following its log."""
-        model = self._model(self._settings.model)
+        """Make the default collection if it is missing, load its model, and start following its log.
+
+        Raises:
+            FingerprintMismatchError: If the collection was made by another model than the settings name.
+        """
+        name = self._settings.collection
+        live = self._store.collections().get(name)
+        model = self._model(self._settings.model or (live.model if live else DEFAULT_MODEL))
         self._store.ensure_collection(
-            self._settings.collection, model=model.name, fingerprint=model.fingerprint, bits=model.bits
+            name, model=self._settings.model or model.name, fingerprint=model.fingerprint, bits=model.bits
         )
-        self._gallery(self._settings.collection)
+        self._gallery(name)
 
     def close(self) -> None:
         """Stop following the logs."""
@@ -266,24 +276,98 @@ class SearchEngine:
     # State
 
     def collections(self) -> Collections:
-        """Return all collections."""
-        rows = []
-        for name, generation in self._store.collections().items():
-            gallery = self._open_gallery(generation)
-            log_id = gallery.position.log_id if gallery.position else "0-0"
-            rows.append(
-                Collection(
-                    name=name,
-                    generation=generation.id,
+        """Return all collections and their generations."""
+        return Collections(collections=[self._collection(name) for name in self._store.collections()])
+
+    def collection(self, name: str) -> Collection:
+        """Return one collection; NotFoundError if there is none of that name."""
+        self._store.collection(name)
+        return self._collection(name)
+
+    def _collection(self, name: str) -> Collection:
+        live = self._store.collection(name)
+        gallery = self._open_gallery(live)
+        log_id = gallery.position.log_id if gallery.position else "0-0"
+        return Collection(
+            name=name,
+            generation=live.id,
+            model=live.model,
+            fingerprint=live.fingerprint,
+            bits=live.bits,
+            frames=len(gallery),
+            videos=self._store.count_videos(live.id),
+            position=Position(generation=live.id, log_id=log_id),
+            generations=[
+                GenerationModel(
+                    id=generation.id,
                     model=generation.model,
                     fingerprint=generation.fingerprint,
                     bits=generation.bits,
-                    frames=len(gallery),
                     videos=self._store.count_videos(generation.id),
-                    position=Position(generation=generation.id, log_id=log_id),
+                    is_live=generation.id == live.id,
                 )
-            )
-        return Collections(collections=rows)
+                for generation in Generations(self._store).of(name) or [live]
+            ],
+        )
+
+    def create_collection(self, name: str, model_name: str | None) -> Collection:
+        """Make an empty collection; ConflictError if there is one of that name."""
+        if name in self._store.collections():
+            raise ConflictError(f"there is a collection {name!r} already; choose another name, or re-encode it")
+        model = self._model(model_name or DEFAULT_MODEL)
+        self._store.ensure_collection(
+            name, model=model_name or model.name, fingerprint=model.fingerprint, bits=model.bits
+        )
+        return self._collection(name)
+
+    def create_generation(self, name: str, model_name: str) -> str:
+        """Make a new generation of a collection for a model, beside the live one; return its number.
+
+        Raises:
+            ConflictError: If the live generation is of that very model.
+        """
+        live = self._store.collection(name)
+        model = self._model(model_name)
+        if model.fingerprint == live.fingerprint:
+            raise ConflictError(f"collection {name!r} holds codes of {model.name} ({model.fingerprint[:12]}) already")
+        fresh = self._store.create_generation(name, model=model_name, fingerprint=model.fingerprint, bits=model.bits)
+        return fresh.id
+
+    def cut_over(self, name: str, generation: str) -> Collection:
+        """Let a collection point at another of its generations; its gallery is built first, so no answer waits."""
+        record = self._store.generation(generation)
+        self._wait_until_built(self._open_gallery(record))
+        Generations(self._store).cut_over(name, generation)
+        return self._collection(name)
+
+    def roll_back(self, name: str) -> Collection:
+        """Let a collection point at the generation before the last cut-over."""
+        Generations(self._store).roll_back(name)
+        return self._collection(name)
+
+    def drop_generation(self, name: str, generation: str) -> int:
+        """Remove a generation that is not live; return how many videos it had."""
+        if self._store.generation(generation).collection != name:
+            raise NotFoundError(f"collection {name!r} has no generation {generation}")
+        dropped = Generations(self._store).drop(generation)
+        self._close_gallery(generation)
+        return dropped
+
+    def drop_collection(self, name: str) -> int:
+        """Remove a collection with all of its generations; return how many videos it had."""
+        if name == self._settings.collection:
+            raise ConflictError(f"{name!r} is this service's own collection; it cannot be dropped while it is served")
+        numbers = [generation.id for generation in Generations(self._store).of(name)]
+        dropped = Generations(self._store).drop_collection(name)
+        for number in numbers:
+            self._close_gallery(number)
+        return dropped
+
+    def _close_gallery(self, generation: str) -> None:
+        with self._opening:
+            gallery = self._galleries.pop(generation, None)
+        if gallery is not None:
+            gallery.close()
 
     def health(self) -> Health:
         """Return whether queries can be answered, and how many log entries are not applied."""

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from hashreel.schemas import (
     Answer,
+    Collection,
     Collections,
     EnqueueRequest,
     Failures,
@@ -43,6 +44,9 @@ class QueuePort(Protocol):
 
     def retry(self, job_id: str) -> JobModel:
         """Queue the job's failed sources again."""
+
+    def reencode(self, collection: str, generation: str) -> JobModel:
+        """Index a collection's sources into another of its generations."""
 
     def failures(
         self, *, job: str | None = None, video: int | None = None, limit: int = 100, offset: int = 0
@@ -78,6 +82,27 @@ class EnginePort(Protocol):
 
     def collections(self) -> Collections:
         """Return all collections."""
+
+    def collection(self, name: str) -> Collection:
+        """Return one collection; NotFoundError if there is none of that name."""
+
+    def create_collection(self, name: str, model_name: str | None) -> Collection:
+        """Make an empty collection."""
+
+    def create_generation(self, name: str, model_name: str) -> str:
+        """Make a new generation of a collection beside the live one; return its number."""
+
+    def cut_over(self, name: str, generation: str) -> Collection:
+        """Let a collection point at another of its generations."""
+
+    def roll_back(self, name: str) -> Collection:
+        """Let a collection point at the generation before the last cut-over."""
+
+    def drop_generation(self, name: str, generation: str) -> int:
+        """Remove a generation that is not live; return how many videos it had."""
+
+    def drop_collection(self, name: str) -> int:
+        """Remove a collection; return how many videos it had."""
 
     def health(self) -> Health:
         """Return whether queries can be answered, and the lag."""

@@ -26,7 +26,7 @@ from encoder.video import KeyFrame, iter_key_frames
 from hashreel.errors import DecodeError, ForbiddenError, HashreelError, NotFoundError, UnavailableError
 from indexer.chunks import MAX_CHUNKS, MAX_FRAMES, Chunk
 from indexer.records import VideoRecord
-from indexer.store import printable
+from indexer.store import check_fingerprint, printable
 from workers.messages import Unit
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ class UnitRunner:
         self._current: Unit | None = None
         self._leasing = threading.Lock()
         self._checked_at = 0.0
+        self._generations: set[str] = set()
 
     def run(self, unit: Unit) -> None:
         """Claim a unit and do it; nothing happens if it is done, cancelled or runs elsewhere."""
@@ -273,7 +274,24 @@ class UnitRunner:
         record = _insist(lambda: self._store.find_video(video))
         if record is None or record.state not in {"queued", "encoding"}:
             raise CancelledUnitError
+        self._check_model(record.generation)
         return record
+
+    def _check_model(self, number: str) -> None:
+        """Make sure that this model's codes belong into a generation.
+
+        Raises:
+            FingerprintMismatchError: If another model made it.
+            CancelledUnitError: If it was dropped.
+        """
+        if number in self._generations:
+            return
+        try:
+            generation = _insist(lambda: self._store.generation(number))
+        except NotFoundError as exc:
+            raise CancelledUnitError from exc
+        check_fingerprint(generation, self._model.name, self._model.fingerprint)
+        self._generations.add(number)
 
     def _check_open(self, video: int) -> None:
         """Stop within seconds of a cancellation, without asking Redis for every batch."""

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import redis
 
 from encoder.model import load_model
+from encoder.model_files import DEFAULT_MODEL
 from hashreel.errors import UnavailableError
-from indexer.store import Store, check_fingerprint, connect
+from indexer.store import Store, connect
 from workers.app import make_app
 from workers.encoding import UnitRunner
 from workers.messages import queue_name
@@ -30,7 +31,9 @@ logger = logging.getLogger(__name__)
 
 
 def run_worker(settings: Settings, name: str = "") -> None:
-    """Serve units until SIGTERM; the unit that runs then is finished first.
+    """Serve units of one model until SIGTERM; the unit that runs then is finished first.
+
+    The model is the one that the settings name, else the one of the default collection.
 
     Args:
         settings: Which Redis, model and device.
@@ -38,18 +41,16 @@ def run_worker(settings: Settings, name: str = "") -> None:
 
     Raises:
         UnavailableError: If Redis does not answer or the device does not exist.
-        FingerprintMismatchError: If the collection was made by another model.
+        NotFoundError: If there is no such model.
     """
     if settings.redis_url is None:
         raise UnavailableError("no Redis is named; set HASHREEL_REDIS_URL or --redis-url, or run `hashreel up`")
     store = Store(connect(settings.redis_url))
     store.check_server()
     device = None if settings.device == "auto" else settings.device
-    model = load_model(settings.model, device=device, threads=settings.threads or None)
-    generation = store.ensure_collection(
-        settings.collection, model=model.name, fingerprint=model.fingerprint, bits=model.bits
-    )
-    check_fingerprint(generation, model.name, model.fingerprint)
+    live = store.collections().get(settings.collection)
+    wanted = settings.model or (live.model if live else DEFAULT_MODEL)
+    model = load_model(wanted, device=device, threads=settings.threads or None)
     app = make_app(settings)
     units, sender = Units(store.redis, store.keys), Sender(app)
     name = name or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"

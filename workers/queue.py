@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from kombu.exceptions import KombuError, OperationalError
@@ -33,6 +34,7 @@ __all__ = ["JobQueue", "Sender"]
 logger = logging.getLogger(__name__)
 
 TAKE_SLICE = 500
+REENCODE_SLICE = 200
 OPEN_S = 300.0
 
 
@@ -145,20 +147,11 @@ class JobQueue:
             if known is not None and not request.again:
                 self._skip(job, known, request.tags)
                 continue
-            fresh.append(
-                NewVideo(
-                    source=source.name,
-                    path=source.path,
-                    kind=source.kind,
-                    policy=policy,
-                    tags=request.tags,
-                    size=source.size,
-                    modified_ns=source.modified_ns,
-                    content=content,
-                    failure=("source", source.problem) if source.problem else None,
-                    replaces=known,
-                )
-            )
+            fresh.append(_new_video(source, policy, request.tags, replaces=known))
+        self._begin(generation, job, fresh)
+
+    def _begin(self, generation: Generation, job: str, fresh: Sequence[NewVideo]) -> None:
+        """Register sources and send their first units."""
         numbers = self._store.register(generation.id, job, fresh, first_unit=_first_unit)
         begun = [Unit(number) for number, new in zip(numbers, fresh, strict=True) if new.failure is None]
         self._send(begun, generation.fingerprint)
@@ -173,6 +166,33 @@ class JobQueue:
             pipe.hincrby(self._store.keys.job(job), "n_skipped", 1)
             pipe.rpush(self._store.keys.job_videos(job), known)
             pipe.execute()
+
+    def reencode(self, collection: str, generation: str) -> JobModel:
+        """Index the sources of a collection's live generation into another of its generations.
+
+        Calling it again goes on where it stopped: what is in the new generation already is skipped.
+        """
+        live, target = self._store.collection(collection), self._store.generation(generation)
+        job = self._new_job(target)
+        numbers = self._store.video_numbers(live.id)
+        for first in range(0, len(numbers), REENCODE_SLICE):
+            records = self._store.find_videos(numbers[first : first + REENCODE_SLICE])
+            wanted = [r for r in records if r is not None and r.state == "indexed"]
+            fresh = [new for record in wanted if (new := self._renewed(target, job, record)) is not None]
+            self._begin(target, job, fresh)
+            self._store.redis.hset(self._store.keys.job(job), "open_until", time.time() + OPEN_S)
+        self._store.redis.hset(self._store.keys.job(job), "is_open", 0)
+        return self.job(job)
+
+    def _renewed(self, target: Generation, job: str, record: VideoRecord) -> NewVideo | None:
+        """Return a video's source as one to index anew; None if the target has it."""
+        source = next(iter(self._roots.expand(record.path or record.source)))
+        new = _new_video(replace(source, name=record.source), record.policy, record.tags)
+        known = self._store.find_content(target.id, new.content)
+        if known is not None:
+            self._skip(job, known, record.tags)
+            return None
+        return new
 
     # Saying how far it is
 
@@ -235,18 +255,7 @@ class JobQueue:
 
     def _retry_one(self, record: VideoRecord) -> None:
         source = next(iter(self._roots.expand(record.path or record.source)))
-        new = NewVideo(
-            source=record.source,
-            path=source.path,
-            kind=source.kind,
-            policy=record.policy,
-            tags=record.tags,
-            size=source.size,
-            modified_ns=source.modified_ns,
-            content=_content(source, record.policy),
-            failure=("source", source.problem) if source.problem else None,
-            replaces=record.replaces,
-        )
+        new = _new_video(replace(source, name=record.source), record.policy, record.tags, replaces=record.replaces)
         number = self._store.retry(record, new, first_unit=_first_unit)
         if number is not None and new.failure is None:
             self._send([Unit(number)], self._store.generation(record.generation).fingerprint)
@@ -316,7 +325,24 @@ def _failures(record: VideoRecord, at: float) -> list[Failure]:
     ]
 
 
-def _content(source: Source, policy: dict[str, object]) -> str:
+def _new_video(
+    source: Source, policy: Mapping[str, object], tags: Mapping[str, str], *, replaces: int | None = None
+) -> NewVideo:
+    return NewVideo(
+        source=source.name,
+        path=source.path,
+        kind=source.kind,
+        policy=policy,
+        tags=tags,
+        size=source.size,
+        modified_ns=source.modified_ns,
+        content=_content(source, policy),
+        failure=("source", source.problem) if source.problem else None,
+        replaces=replaces,
+    )
+
+
+def _content(source: Source, policy: Mapping[str, object]) -> str:
     """Return what tells that a source was indexed before: name, size, time of change and policy."""
     text = json.dumps([source.name, source.size, source.modified_ns, policy], sort_keys=True)
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]

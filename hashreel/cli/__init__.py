@@ -33,6 +33,7 @@ COMMANDS = {
     "videos": Command("videos", "List, show, tag and delete videos."),
     "jobs": Command("jobs", "List, watch, cancel and retry jobs."),
     "failures": Command("failures", "List what could not be indexed, and why."),
+    "collections": Command("collections", "List, make, re-encode, cut over and drop collections."),
     "index": Command("index", "Look after the in-memory index: state, check, rebuild, files."),
     "serve": Command("serve", "Run the search service."),
     "worker": Command("worker", "Run workers that encode: one process a GPU, or on the CPU."),

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from hashreel.cli.options import engine_settings, service_options
+from hashreel.stack import running_redis
 
 
 @click.command(epilog="Example: hashreel worker --redis-url redis://10.0.0.5:6379/0 --gpus all")
@@ -28,9 +29,12 @@ def cli(
 ) -> None:
     """Run workers that turn videos into codes: one process a GPU, or on the CPU.
 
-    On SIGTERM each worker finishes its chunk. One that is killed loses nothing: its chunk is done again.
+    Without --redis-url they join the stack that runs over --data, if there is one. On SIGTERM each worker
+    finishes its chunk. One that is killed loses nothing: its chunk is done again.
     """
     settings = engine_settings(redis_url=redis_url, data=data, model=model)
+    if settings.redis_url is None:
+        settings = settings.model_copy(update=running_redis(settings.data))
 
     from hashreel.cli.logs import set_up_logging
 

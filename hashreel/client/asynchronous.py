@@ -138,6 +138,26 @@ class AsyncClient:
         """Return all collections."""
         return (await self._run(calls.collections())).collections
 
+    async def create_collection(self, name: str, model: str | None = None) -> Collection:
+        """Make an empty collection for a model (a name or a folder of the service's)."""
+        return await self._run(calls.create_collection(name, model))
+
+    async def reencode(self, name: str, model: str) -> AsyncJob:
+        """Index a collection's sources with another model, into a new generation beside the live one."""
+        return AsyncJob(self, await self._run(calls.reencode(name, model)))
+
+    async def cut_over(self, name: str, generation: str) -> Collection:
+        """Let a collection point at another of its generations, from one moment to the next."""
+        return await self._run(calls.cut_over(name, generation))
+
+    async def roll_back(self, name: str) -> Collection:
+        """Let a collection point at the generation before the last cut-over."""
+        return await self._run(calls.roll_back(name))
+
+    async def drop(self, name: str, generation: str | None = None) -> int:
+        """Drop one generation that is not live, or a whole collection; return how many videos it had."""
+        return await self._run(calls.drop(name, generation))
+
     async def index(self, action: IndexAction = "status", *, collection: str | None = None) -> IndexStatus:
         """Compact, rebuild or snapshot the index, or only look at it; return how it stands then."""
         return await self._run(calls.index(action, collection))

@@ -18,7 +18,11 @@ from hashreel.schemas import (
     Batch,
     BatchRequest,
     Box,
+    Collection,
+    CollectionRequest,
     Collections,
+    CutoverRequest,
+    Dropped,
     EnqueueRequest,
     Failures,
     Health,
@@ -29,6 +33,7 @@ from hashreel.schemas import (
     Jobs,
     NotReady,
     Policy,
+    ReencodeRequest,
     SearchRequest,
     TagsRequest,
     Upload,
@@ -107,7 +112,7 @@ def reader(model: type[M]) -> Callable[[httpx.Response], M]:
     return lambda response: model.model_validate_json(response.content)
 
 
-def request_body(model: type[BaseModel], **fields: Any) -> bytes:
+def request_body(model: type[BaseModel], /, **fields: Any) -> bytes:
     """Return the document of a request; BadInputError where the schema forbids a value."""
     try:
         return model.model_validate(fields).model_dump_json(exclude_none=True).encode()
@@ -228,6 +233,37 @@ def failures(job_id: str | None, video_id: int | None, offset: int) -> Call[Fail
 def collections() -> Call[Collections]:
     """Return the call that lists collections."""
     return Call("GET", "/v1/collections", reader(Collections), repeatable=True)
+
+
+def create_collection(name: str, model: str | None) -> Call[Collection]:
+    """Return the call that makes a collection."""
+    body = request_body(CollectionRequest, name=name, model=model)
+    return Call("POST", "/v1/collections", reader(Collection), json=body, timeout_s=UPKEEP_S)
+
+
+def reencode(name: str, model: str) -> Call[JobModel]:
+    """Return the call that encodes a collection anew with another model."""
+    body = request_body(ReencodeRequest, model=model)
+    return Call("POST", f"/v1/collections/{_part(name)}/reencode", reader(JobModel), json=body, timeout_s=UPKEEP_S)
+
+
+def cut_over(name: str, generation: str) -> Call[Collection]:
+    """Return the call that lets a collection point at another generation."""
+    body = request_body(CutoverRequest, generation=generation)
+    return Call("POST", f"/v1/collections/{_part(name)}/cutover", reader(Collection), json=body, timeout_s=UPKEEP_S)
+
+
+def roll_back(name: str) -> Call[Collection]:
+    """Return the call that undoes the last cut-over."""
+    return Call("POST", f"/v1/collections/{_part(name)}/rollback", reader(Collection))
+
+
+def drop(name: str, generation: str | None) -> Call[int]:
+    """Return the call that drops a collection or one of its generations."""
+    read = reader(Dropped)
+    params: list[tuple[str, Any]] = [] if generation is None else [("generation", generation)]
+    path = f"/v1/collections/{_part(name)}"
+    return Call("DELETE", path, lambda response: read(response).videos, params, timeout_s=UPKEEP_S)
 
 
 def thumbnail(frame_id: str | int, width: int) -> Call[bytes]:

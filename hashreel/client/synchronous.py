@@ -177,6 +177,26 @@ class Client:
         """Return all collections."""
         return self._run(calls.collections()).collections
 
+    def create_collection(self, name: str, model: str | None = None) -> Collection:
+        """Make an empty collection for a model (a name or a folder of the service's)."""
+        return self._run(calls.create_collection(name, model))
+
+    def reencode(self, name: str, model: str) -> Job:
+        """Index a collection's sources with another model, into a new generation beside the live one."""
+        return Job(self, self._run(calls.reencode(name, model)))
+
+    def cut_over(self, name: str, generation: str) -> Collection:
+        """Let a collection point at another of its generations, from one moment to the next."""
+        return self._run(calls.cut_over(name, generation))
+
+    def roll_back(self, name: str) -> Collection:
+        """Let a collection point at the generation before the last cut-over."""
+        return self._run(calls.roll_back(name))
+
+    def drop(self, name: str, generation: str | None = None) -> int:
+        """Drop one generation that is not live, or a whole collection; return how many videos it had."""
+        return self._run(calls.drop(name, generation))
+
     def index(self, action: IndexAction = "status", *, collection: str | None = None) -> IndexStatus:
         """Compact, rebuild or snapshot the index, or only look at it; return how it stands then."""
         return self._run(calls.index(action, collection))
