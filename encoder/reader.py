@@ -20,6 +20,7 @@ from av.video.stream import VideoStream
 from encoder.containers import MAX_FRAME_PIXELS, check_file, choose_video_stream, open_container
 from encoder.damage import DecodeWarning, note
 from encoder.decoding import DecodingPass, TimedFrame
+from encoder.scaling import DisplayMatrix, Image, display_matrix, frame_to_rgb
 from hashreel.errors import BadInputError, DecodeError
 
 __all__ = ["VideoReader"]
@@ -59,6 +60,7 @@ class VideoReader:
         """What was survived so far, over all passes."""
         self._container, self.stream = self._open()
         self._is_fresh = True
+        self._matrices: dict[int, DisplayMatrix | None] = {}
 
     def __enter__(self) -> VideoReader:
         return self
@@ -114,6 +116,21 @@ class VideoReader:
             if found is not None:
                 return found
         return None
+
+    def to_rgb(self, frame: av.VideoFrame, short_side: int | None = None) -> Image:
+        """Return a frame of this file as it is to be shown: uint8 [h, w, 3] RGB, square pixels, upright.
+
+        Args:
+            frame: A frame that :meth:`frames` gave.
+            short_side: Length of the shorter side in pixels, or None for the frame's own size.
+
+        Raises:
+            av.FFmpegError: If swscale has no conversion from the frame's format.
+        """
+        angle = frame.rotation
+        if angle not in self._matrices:
+            self._matrices[angle] = display_matrix(frame)
+        return frame_to_rgb(frame, self.pixel_aspect, short_side, self._matrices[angle])
 
     def _try_seek(self, target_ms: int, start_ms: int, keys_only: bool) -> Iterator[TimedFrame] | None:
         self._is_fresh = False

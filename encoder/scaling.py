@@ -19,8 +19,10 @@ from hashreel.errors import BadInputError
 
 __all__ = [
     "LONGEST_OVER_SHORTEST",
+    "DisplayMatrix",
     "Image",
     "check_image",
+    "display_matrix",
     "display_size",
     "frame_to_rgb",
     "orient",
@@ -31,6 +33,9 @@ __all__ = [
 
 Image = NDArray[np.uint8]
 """uint8 [h, w, 3], RGB."""
+
+DisplayMatrix = tuple[int, int, int, int]
+"""(a, b, c, d) of x' = a·x + c·y, y' = b·x + d·y, with y downwards; only their signs and order of size count."""
 
 # Full chroma: else pairs of pixels share their colour, and a frame differs by several grey levels from a picture
 # that was cut from it at full size and scaled then.
@@ -105,13 +110,19 @@ def scale_short_side(image: Image, size: int) -> Image:
     return resize(image, *short_side_size(image.shape[1], image.shape[0], size))
 
 
-def frame_to_rgb(frame: av.VideoFrame, pixel_aspect: Fraction | None, short_side: int | None) -> Image:
+def frame_to_rgb(
+    frame: av.VideoFrame,
+    pixel_aspect: Fraction | None = None,
+    short_side: int | None = None,
+    matrix: DisplayMatrix | None = None,
+) -> Image:
     """Return a decoded frame as it is to be shown: RGB, square pixels, upright.
 
     Args:
         frame: As the decoder gave it, in any pixel format. Transparent pixels are put on white.
         pixel_aspect: The stream's sample aspect ratio, or None.
         short_side: Length of the shorter side in pixels, or None for the frame's own size.
+        matrix: How to turn it, from :func:`display_matrix`.
 
     Returns:
         uint8 [h, w, 3], contiguous.
@@ -126,15 +137,15 @@ def frame_to_rgb(frame: av.VideoFrame, pixel_aspect: Fraction | None, short_side
         image = resize(_on_white(_reformat(frame, frame.width, frame.height, "rgba")), width, height)
     else:
         image = _reformat(frame, width, height, "rgb24")
-    return orient(image, _display_matrix(frame))
+    return orient(image, matrix)
 
 
-def orient(image: Image, matrix: tuple[int, int, int, int] | None) -> Image:
+def orient(image: Image, matrix: DisplayMatrix | None) -> Image:
     """Return the picture turned and mirrored as a display matrix says, to the nearest quarter turn.
 
     Args:
         image: uint8 [h, w, 3].
-        matrix: (a, b, c, d) of x' = a·x + c·y, y' = b·x + d·y with y downwards, or None for "as it is".
+        matrix: See ``DisplayMatrix``; None for "as it is".
     """
     if matrix is None:
         return np.ascontiguousarray(image)
@@ -146,7 +157,12 @@ def orient(image: Image, matrix: tuple[int, int, int, int] | None) -> Image:
     return np.ascontiguousarray(image[:: -1 if mirror_y else 1, :: -1 if mirror_x else 1])
 
 
-def _display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int] | None:
+def display_matrix(frame: av.VideoFrame) -> DisplayMatrix | None:
+    """Return how the frame is to be turned, or None where nothing is said.
+
+    Ask it of few frames: PyAV's list of a frame's side data and the frame hold each other, so the frame stays in
+    memory until Python's cycle collector comes by.
+    """
     data = frame.side_data.get("DISPLAYMATRIX")
     if not isinstance(data, SideData):
         return None

@@ -75,7 +75,7 @@ def iter_shots(frames: Iterator[TimedFrame], policy: Scenes, convert: Convert) -
 def _cuts(detector: AdaptiveDetector, timed: TimedFrame) -> list[int]:
     """Return the times in ms of the frames that are now known to begin a shot: none, or one of the last few."""
     try:
-        rgb = resize(frame_to_rgb(timed.frame, None, min(DETECTOR_SIZE)), *DETECTOR_SIZE)
+        rgb = resize(frame_to_rgb(timed.frame, short_side=min(DETECTOR_SIZE)), *DETECTOR_SIZE)
     except av.FFmpegError:
         return []
     time = FrameTimecode(Timecode(timed.time_ms, Fraction(1, 1000)), fps=NOMINAL_RATE)

@@ -18,7 +18,7 @@ from encoder.decoding import TimedFrame
 from encoder.policies import CodecKeyFrames, Every, Policy, Scenes, parse_policy
 from encoder.probing import VideoInfo, probe
 from encoder.reader import VideoReader
-from encoder.scaling import Image, frame_to_rgb
+from encoder.scaling import Image
 from hashreel.errors import BadInputError, DecodeError
 
 __all__ = [
@@ -128,7 +128,7 @@ def grab_frame(path: str | os.PathLike[str], time_ms: int, short_side: int | Non
                 break
             shown = timed
         try:
-            image = frame_to_rgb(shown.frame, reader.pixel_aspect, short_side)
+            image = reader.to_rgb(shown.frame, short_side)
         except av.FFmpegError as exc:
             raise DecodeError(f"{reader.name}: the frame cannot be turned into RGB ({plain_reason(exc)})") from exc
         return KeyFrame(shown.time_ms, image)
@@ -146,7 +146,7 @@ def _iterate(
 
         def convert(timed: TimedFrame) -> KeyFrame | None:
             try:
-                return KeyFrame(timed.time_ms, frame_to_rgb(timed.frame, reader.pixel_aspect, short_side))
+                return KeyFrame(timed.time_ms, reader.to_rgb(timed.frame, short_side))
             except av.FFmpegError as exc:
                 note(reader.warnings, [DecodeWarning("convert", plain_reason(exc), timed.time_ms)])
                 return None

@@ -148,24 +148,49 @@ def test_lost_packets_of_a_broadcast_cost_no_more_than_their_group(write_video, 
     assert [(warning.stage, warning.reason) for warning in warnings] == [("read", "a packet is damaged or incomplete")]
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_random_damage_never_ends_in_anything_but_frames_or_a_decode_error(clip, tmp_path, seed):
-    chance = random.Random(seed)
-    content = bytearray(clip.read_bytes())
+def damage_at_random(content, chance):
+    """Return a copy with bytes overwritten, perhaps a piece repeated, perhaps cut off."""
+    content = bytearray(content)
     for _ in range(chance.choice([1, 10, 200])):
-        content[chance.randrange(len(content))] = chance.randrange(256)
-    if seed % 3 == 0:
-        del content[chance.randrange(len(content)) :]
-    path = tmp_path / "random.mp4"
-    path.write_bytes(content)
+        content[chance.randrange(min(len(content), chance.choice([400, 5000, 10**7])))] = chance.randrange(256)
+    if chance.random() < 0.2:
+        place = chance.randrange(len(content))
+        content[place:place] = content[chance.randrange(len(content)) :][: chance.randrange(5000)]
+    if chance.random() < 0.3:
+        del content[chance.randrange(100, len(content)) :]
+    return bytes(content)
+
+
+def assert_frames_or_decode_error(path):
     for policy in (Every(0.5), CodecKeyFrames(), Scenes()):
         try:
-            frames = list(iter_key_frames(path, policy, short_side=32, warnings=[]))
+            times = [frame.time_ms for frame in iter_key_frames(path, policy, short_side=32, warnings=[])]
         except DecodeError:
             continue
-        assert frames
-        times = [frame.time_ms for frame in frames]
+        assert times
         assert times == sorted(times)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_damage_never_ends_in_anything_but_frames_or_a_decode_error(clip, tmp_path, seed):
+    path = tmp_path / "random.mp4"
+    path.write_bytes(damage_at_random(clip.read_bytes(), random.Random(seed)))
+    assert_frames_or_decode_error(path)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["b_frames.mp4", "open_gop.ts", "b_pyramid.mkv", "old.avi", "vp8.webm", "film.gif"])
+def test_much_random_damage_never_ends_in_anything_but_frames_or_a_decode_error(write_video, tmp_path, name):
+    options = {
+        "old.avi": {"codec": "mjpeg", "pixels": "yuvj420p"},
+        "vp8.webm": {"codec": "libvpx", "deadline": "realtime"},
+        "film.gif": {"codec": "gif", "pixels": "rgb8"},
+    }
+    content = write_video(f"full_{name}", **options.get(name, {"g": "25", "bf": "3"})).read_bytes()
+    path = tmp_path / name
+    for seed in range(150):
+        path.write_bytes(damage_at_random(content, random.Random(seed)))
+        assert_frames_or_decode_error(path)
 
 
 def test_equal_warnings_are_merged_and_the_list_is_bounded():
