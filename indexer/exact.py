@@ -295,6 +295,15 @@ class ExactIndex(Index):
         found = int(sizes[0]) if len(sizes) else 0
         return distances[:, :found], ids[:, :found]
 
+    def warm_up(self) -> None:
+        """Compile the kernels that searches need, or take them from the cache, before anyone waits for them."""
+        query = np.zeros((1, self.num_bytes), np.uint8)
+        self.within(query, 0)
+        self.search_weighted(query, np.ones(self.bits, np.float32), 1)
+        nothing = np.empty((0, 2), np.int64)
+        self.delete_ranges(nothing)
+        next(self.items(nothing), None)
+
     # Reading
 
     def items(

@@ -248,6 +248,7 @@ def allowed_ranges(allowed: NDArray[Any] | None) -> Ranges | None:
 
 
 KINDS: dict[str, str] = {
+    "auto": "indexer.auto:AutoIndex",
     "flat": "indexer.flat:FlatIndex",
     "exact": "indexer.exact:ExactIndex",
 }

@@ -17,7 +17,12 @@ TABLES: dict[str, Any] = {
     "probe_effort": 1e9,
     "dead_share": 0.05,
 }
-EXACT_KINDS: dict[str, dict[str, Any]] = {"flat": {}, "exact": {}, "exact with tables": TABLES}
+EXACT_KINDS: dict[str, dict[str, Any]] = {
+    "flat": {},
+    "exact": {},
+    "exact with tables": TABLES,
+    "auto": {"upgrade_frames": 60, "exact": TABLES},
+}
 
 
 def make_exact(name: str, bits: int) -> Index:

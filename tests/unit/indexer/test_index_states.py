@@ -106,8 +106,8 @@ class Life(RuleBasedStateMachine):
         with tempfile.TemporaryDirectory() as folder:
             self.index.save(folder)
             self.index.close()
-            options = EXACT_KINDS[self.name]
-            self.index = load_index(folder, mapped=mapped, **options)
+            kind = self.name.split()[0]
+            self.index = load_index(folder, kind, mapped, **EXACT_KINDS[self.name])
 
     @rule(
         seed=seeds,

@@ -1,0 +1,179 @@
+"""The kind for who does not want to choose: FAISS flat while a gallery is small, our exact one above.
+
+Small galleries answer in well under a millisecond either way, and FAISS has nothing to compile. When a gallery
+outgrows that, or was loaded without compiled kernels, the exact index is built and warmed up beside the flat one,
+which answers until the two are swapped.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoder.codes import Codes
+from hashreel.errors import BadInputError
+from indexer.flat import FlatIndex
+from indexer.index import Found, Index, load_index
+from indexer.ranges import check_ranges
+from indexer.storage import load_header
+
+__all__ = ["AutoIndex"]
+
+logger = logging.getLogger(__name__)
+
+
+class AutoIndex(Index):
+    """Flat below a number of frames, exact above, with the same answers.
+
+    Args:
+        bits: length of a code, in [8, 256].
+        upgrade_frames: become exact when there are more frames than this.
+        exact: options of :class:`indexer.exact.ExactIndex`.
+    """
+
+    kind = "auto"
+
+    def __init__(self, bits: int, upgrade_frames: int = 200_000, exact: dict[str, Any] | None = None) -> None:
+        super().__init__(bits)
+        self._upgrade_frames = upgrade_frames
+        self._options = exact or {}
+        self._writing = threading.RLock()
+        self._upgrade: threading.Thread | None = None
+        self._missed: list[tuple[NDArray[np.int64], Codes] | NDArray[np.int64]] | None = None
+        self._failed = False
+        self._current: Index = FlatIndex(bits)
+
+    def add(self, frame_ids: NDArray[Any], codes: NDArray[Any]) -> None:
+        with self._writing:
+            self._current.add(frame_ids, codes)
+            if self._missed is not None:
+                self._missed.append((np.array(frame_ids, np.int64), np.array(codes, np.uint8)))
+            self._upgrade_if_due()
+
+    def delete_ranges(self, ranges: NDArray[Any]) -> int:
+        wanted = check_ranges(ranges)
+        with self._writing:
+            removed = self._current.delete_ranges(wanted)
+            if self._missed is not None:
+                self._missed.append(wanted)
+        return removed
+
+    def _upgrade_if_due(self) -> None:
+        is_due = self._current.kind == "flat" and len(self._current) > self._upgrade_frames
+        if is_due and self._upgrade is None and not self._failed:
+            # The frames as they are now; what is written from here on is remembered and repeated.
+            blocks = self._current.items()
+            self._missed = []
+            self._upgrade = threading.Thread(
+                target=self._become_exact, args=(blocks,), name="hashreel-upgrade", daemon=True
+            )
+            self._upgrade.start()
+
+    def _become_exact(self, blocks: Iterator[tuple[NDArray[np.int64], Codes]]) -> None:
+        try:
+            from indexer.exact import ExactIndex
+
+            exact = ExactIndex(self.bits, **self._options)
+            for ids, codes in blocks:
+                exact.add(ids, codes)
+            exact.compact()
+            exact.warm_up()
+            with self._writing:
+                self._repeat_missed(exact)
+                self._current = exact
+        except Exception:
+            self._failed = True
+            logger.exception("the exact index could not be made; FAISS flat goes on answering, and slower")
+        finally:
+            with self._writing:
+                self._missed, self._upgrade = None, None
+
+    def _repeat_missed(self, exact: Index) -> None:
+        for write in self._missed or ():
+            if isinstance(write, tuple):
+                exact.add(*write)
+            else:
+                exact.delete_ranges(write)
+
+    def compact(self) -> None:
+        self._wait()
+        self._current.compact()
+
+    def close(self) -> None:
+        self._wait()
+        self._current.close()
+
+    def _wait(self) -> None:
+        upgrade = self._upgrade
+        if upgrade is not None:
+            upgrade.join()
+
+    def __len__(self) -> int:
+        return len(self._current)
+
+    def search(self, codes: NDArray[Any], top: int, allowed: NDArray[Any] | None = None) -> Found:
+        return self._current.search(codes, top, allowed)
+
+    def within(
+        self,
+        codes: NDArray[Any],
+        radius: int | NDArray[Any],
+        allowed: NDArray[Any] | None = None,
+        limit: int | None = None,
+    ) -> list[Found]:
+        return self._current.within(codes, radius, allowed, limit)
+
+    def count_within(
+        self, codes: NDArray[Any], radius: int | NDArray[Any], allowed: NDArray[Any] | None = None
+    ) -> NDArray[np.int64]:
+        return self._current.count_within(codes, radius, allowed)
+
+    def search_groups(
+        self, codes: NDArray[Any], top: int, allowed: NDArray[Any] | None = None, shift: int = 32
+    ) -> list[Found]:
+        return self._current.search_groups(codes, top, allowed, shift)
+
+    def search_weighted(
+        self, codes: NDArray[Any], weights: NDArray[Any], top: int, allowed: NDArray[Any] | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        return self._current.search_weighted(codes, weights, top, allowed)
+
+    def items(
+        self, allowed: NDArray[Any] | None = None, block: int = 65_536
+    ) -> Iterator[tuple[NDArray[np.int64], Codes]]:
+        return self._current.items(allowed, block)
+
+    def codes_of(self, frame_ids: NDArray[Any]) -> Codes:
+        return self._current.codes_of(frame_ids)
+
+    def save(self, folder: str | Path) -> None:
+        self._current.save(folder)
+
+    @classmethod
+    def load(cls, folder: str | Path, mapped: bool = True, **options: Any) -> AutoIndex:
+        """Take a saved flat or exact index; a large flat one begins to become exact at once."""
+        header = load_header(folder)
+        index = cls(header["bits"], **options)
+        if header["kind"] not in {"flat", "exact"}:
+            raise BadInputError(f"{folder} holds an index of kind {header['kind']!r}, not flat or exact")
+        inner = index._options if header["kind"] == "exact" else {}
+        index._current = load_index(folder, header["kind"], mapped, **inner)
+        with index._writing:
+            index._upgrade_if_due()
+        return index
+
+    def status(self) -> dict[str, Any]:
+        status = self._current.status()
+        return {
+            **status,
+            "kind": self.kind,
+            "now": status["kind"],
+            "upgrading": self._upgrade is not None,
+            "upgrade_failed": self._failed,
+        }
