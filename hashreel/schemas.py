@@ -83,6 +83,12 @@ class _Reply(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
 
+TagsWanted = Annotated[
+    dict[TagKey, TagValue | Annotated[list[TagValue], Field(min_length=1, max_length=64)]],
+    Field(max_length=64, json_schema_extra={"additionalProperties": False}),
+]
+
+
 class Policy(_Request):
     """Which frames of a video are key-frames."""
 
@@ -118,13 +124,24 @@ class SearchOptions(_Request):
     top: Annotated[int, Field(ge=0, le=1_000_000, description="Number of hits (of videos, when grouped).")] = 10
     radius: Annotated[int | None, Field(ge=0, le=256, description="Largest Hamming distance, inclusive.")] = None
     videos: Annotated[list[VideoId] | None, Field(max_length=10_000, description="Only these videos.")] = None
-    tags: Annotated[TagsIn | None, Field(description="Only videos with all of these tags.")] = None
+    tags: Annotated[
+        TagsWanted | None,
+        Field(description="Only videos with all of these tags; of several values of one tag, any."),
+    ] = None
     between: Annotated[
         tuple[Milliseconds, Milliseconds] | None,
         Field(description="Only frames with start <= time < end, in milliseconds."),
     ] = None
     group_by: Annotated[Literal["video"] | None, Field(description="`video`: the best frame of each video.")] = None
     exclude_video: Annotated[VideoId | None, Field(description="Leave this video out.")] = None
+    exclude_self: Annotated[bool, Field(description="Leave the query's own frame out; for frame queries.")] = False
+    ties: Annotated[
+        Literal["id", "asymmetric"],
+        Field(
+            description="Order of hits at equal distance: by frame id, or by how far the network's real-valued "
+            "outputs for the query picture are from the hit's bits."
+        ),
+    ] = "id"
     min_position: Annotated[LogId | None, Field(description="Log id that the answer must have seen.")] = None
     consistency: Annotated[Literal["latest", "eventual"], Field(description="`latest` reads the log's tail first.")] = (
         "latest"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hashreel.errors import NotFoundError
 from indexer.chunks import chunk_base, split_frame_id, video_range
+from indexer.ranges import all_but, intersect_ranges
 from indexer.records import VideoRecord
 
 __all__ = ["Column", "Columns", "Filter"]
@@ -30,15 +31,17 @@ class Filter:
 
     Attributes:
         videos: Numbers of the videos.
-        tags: Tags that a video must have, all of them.
+        tags: Tags that a video must have, all of them; of several values of one tag, any.
         between_ms: Start (inclusive) and end (exclusive) of the frames' times.
         exclude_video: A video that is left out.
+        exclude_frame: A frame that is left out.
     """
 
     videos: Collection[int] | None = None
-    tags: Mapping[str, str] | None = None
+    tags: Mapping[str, str | Sequence[str]] | None = None
     between_ms: tuple[int, int] | None = None
     exclude_video: int | None = None
+    exclude_frame: int | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -81,6 +84,15 @@ class Columns:
         """Return the ids that pass a filter as half-open ranges, int64 [m, 2]; None for all."""
         if filter_.is_empty:
             return None
+        allowed = self._by_video(filter_)
+        if filter_.exclude_frame is not None:
+            rest = all_but(np.array([[filter_.exclude_frame, filter_.exclude_frame + 1]], np.int64))
+            return rest if allowed is None else intersect_ranges(allowed, rest)
+        return allowed
+
+    def _by_video(self, filter_: Filter) -> NDArray[np.int64] | None:
+        if filter_ == Filter(exclude_frame=filter_.exclude_frame):
+            return None
         ranges: list[tuple[int, int]] = []
         for video in self._candidates(filter_):
             if filter_.between_ms is None:
@@ -91,9 +103,12 @@ class Columns:
 
     def _candidates(self, filter_: Filter) -> list[int]:
         pool = self.videos if filter_.videos is None else set(filter_.videos) & self.videos.keys()
-        wanted = (filter_.tags or {}).items()
+        wanted = [(name, {v} if isinstance(v, str) else set(v)) for name, v in (filter_.tags or {}).items()]
         return sorted(
-            video for video in pool if video != filter_.exclude_video and wanted <= self.videos[video].tags.items()
+            video
+            for video in pool
+            if video != filter_.exclude_video
+            and all(self.videos[video].tags.get(name) in values for name, values in wanted)
         )
 
     def _stretches(self, video: int, between_ms: tuple[int, int]) -> list[tuple[int, int]]:

@@ -220,6 +220,7 @@ class Gallery:
         radius: int | None = None,
         filter_: Filter | None = None,
         is_grouped: bool = False,
+        outputs: NDArray[np.float32] | None = None,
     ) -> Found:
         """Return the frames nearest to a code.
 
@@ -229,6 +230,9 @@ class Gallery:
             radius: Largest Hamming distance, inclusive.
             filter_: Which frames may be returned; acts before truncation.
             is_grouped: Only the best frame of each video.
+            outputs: float32 [bits] in [0, 1], the network's real-valued outputs for the query. Where they are
+                given, frames at equal distance are ordered by how far these are from the frame's bits (then by
+                frame id); not when grouped.
 
         Raises:
             NotFoundError: If the gallery is not built yet.
@@ -246,6 +250,8 @@ class Gallery:
                 distances, ids = state.index.within(queries, radius, allowed, limit=top)[0]
             if radius is not None:
                 distances, ids = distances[distances <= radius], ids[distances <= radius]
+            if outputs is not None and len(ids) and not is_grouped:
+                distances, ids = _by_outputs(state.index, queries, outputs, int(distances[-1]), top, allowed)
             band = int(state.index.tie_band(queries, distances[-1:], allowed)[0]) if len(ids) else 0
             frames = _describe(state, distances, ids)
             return Found(frames, band, state.position, len(state.index))
@@ -369,6 +375,19 @@ class Gallery:
             path = self._snapshots.save(view)
             self._saved = view.position
             return path
+
+    def forget(self) -> None:
+        """Remove what was deleted from memory, and from the disk: only a snapshot of the present state stays.
+
+        Raises:
+            ConflictError: If another process is writing a snapshot into the same folder.
+            OSError: If the disk is full or not writable; then no snapshot stays.
+        """
+        self.compact()
+        if self._snapshots is not None:
+            self._snapshots.clear()
+            self._saved = None
+            self.snapshot()
 
     def _save_regularly(self) -> None:
         while not self._stop.wait(self._snapshot_s):
@@ -519,6 +538,26 @@ def _complaint(state: _State) -> str:
     video, chunk = min(state.lost)
     why = state.lost[video, chunk]
     return f"{len(state.lost)} committed chunks cannot be searched; the first, chunk {chunk} of video {video}: {why}"
+
+
+def _by_outputs(
+    index: Index,
+    queries: Codes,
+    outputs: NDArray[np.float32],
+    last: int,
+    top: int,
+    allowed: NDArray[np.int64] | None,
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Return the ``top`` frames up to a distance, equal ones ordered by the query's real-valued outputs.
+
+    The score of a frame is sum_j |r_j - b_j|: the Hamming distance with each bit weighted by how sure the network
+    was of it. The whole band at the last distance is looked at, not the part of it that a cut by id would leave.
+    """
+    distances, ids = index.within(queries, last, allowed)[0]
+    bits = np.unpackbits(index.codes_of(ids), axis=1, count=index.bits, bitorder="little")
+    scores = np.abs(outputs[None, :] - bits).sum(axis=1, dtype=np.float64)
+    order = np.lexsort((ids, scores, distances))[:top]
+    return distances[order], ids[order]
 
 
 def _describe(state: _State, distances: NDArray[np.int32], ids: NDArray[np.int64]) -> list[FoundFrame]:

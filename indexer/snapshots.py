@@ -118,6 +118,11 @@ class Snapshots:
         logger.info("snapshot written", extra={"action": "snapshot", "path": str(final), "frames": len(view.index)})
         return final
 
+    def clear(self) -> None:
+        """Remove all snapshots of the generation."""
+        for _, path in self._present():
+            shutil.rmtree(path, ignore_errors=True)
+
     def _write(self, folder: Path, view: View) -> None:
         view.index.save(folder / "index")
         _write_columns(folder, view)

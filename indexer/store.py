@@ -343,6 +343,23 @@ class Store:
         """Replace a video's tags; return the log id, or "gone"."""
         return _text(self._tags(args=[*self._head(video), json.dumps(dict(tags))]))
 
+    def purge_now(self, video: int) -> None:
+        """Remove the values of a deleted video at once, also from the append-only file.
+
+        Raises:
+            ConflictError: If it is not deleted.
+        """
+        record = self.find_video(video)
+        if record is not None and record.state != "deleted":
+            raise ConflictError(f"video {video} is {record.state}; only a deleted one can be purged")
+        with self.redis.pipeline(transaction=True) as pipe:
+            pipe.delete(*self.keys.of_video(video))
+            pipe.zrem(self.keys.gone, str(video))
+            pipe.execute()
+        with suppress(redis.ResponseError):
+            # Refused where no file is written, or while one is being rewritten (which then leaves them out too).
+            self.redis.bgrewriteaof()
+
     def purge(self, grace_s: float, *, limit: int = 1000) -> int:
         """Remove the values of videos that ended longer than ``grace_s`` ago; return how many."""
         oldest = cast(

@@ -9,13 +9,16 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import redis
+from numpy.typing import NDArray
 
 import hashreel
-from encoder.codes import Codes, code_from_hex, code_to_hex
+from encoder.codes import Codes, binarise, code_from_hex, code_to_hex
 from encoder.folders import load_folder_frame
 from encoder.model_files import DEFAULT_MODEL
 from encoder.pictures import crop_box, encode_jpeg, load_picture
@@ -70,6 +73,16 @@ OPEN_WAIT_S = 30.0
 REBUILD_WAIT_S = 600.0
 
 
+@dataclass(frozen=True)
+class _Encoded:
+    """A query as the gallery takes it, and what that took."""
+
+    code: Codes
+    outputs: NDArray[np.float32] | None = None
+    decode_ms: float = 0.0
+    encode_ms: float = 0.0
+
+
 class SearchEngine:
     """Answers queries over the collections of one store.
 
@@ -103,6 +116,8 @@ class SearchEngine:
         self._store.ensure_collection(
             name, model=self._settings.model or model.name, fingerprint=model.fingerprint, bits=model.bits
         )
+        # The first forward pass sets the network up, which takes a while; better now than in somebody's search.
+        model.encode([np.zeros((model.transform.size, model.transform.size, 3), np.uint8)])
         self._gallery(name)
 
     def close(self) -> None:
@@ -162,35 +177,37 @@ class SearchEngine:
         if request.top > self._settings.max_top:
             raise TooLargeError(f"top is {request.top}; this service answers with at most {self._settings.max_top}")
         gallery = self._gallery(request.collection or self._settings.collection)
-        started = time.perf_counter()
         if request.query.frame is not None:
             # A frame that was committed just now is to be found as a query, too.
             self._catch_up(gallery, request)
-        code = self._query_code(request.query, gallery)
-        encoded = time.perf_counter()
+        query = self._encoded(request, gallery)
         behind, stale = self._catch_up(gallery, request)
+        begun = time.perf_counter()
         found = gallery.search(
-            code, request.top, radius=request.radius, filter_=_filter(request), is_grouped=request.group_by == "video"
+            query.code,
+            request.top,
+            radius=request.radius,
+            filter_=_filter(request),
+            is_grouped=request.group_by == "video",
+            outputs=query.outputs,
         )
-        finished = time.perf_counter()
-        return _answer(
-            found,
-            gallery.generation,
-            code,
-            behind=behind,
-            stale=stale,
-            encode_ms=1000 * (encoded - started),
-            search_ms=1000 * (finished - encoded),
-        )
+        search_ms = 1000 * (time.perf_counter() - begun)
+        return _answer(found, gallery.generation, query, behind=behind, stale=stale, search_ms=search_ms)
 
-    def _query_code(self, query: Query, gallery: Gallery) -> Codes:
+    def _encoded(self, request: SearchRequest, gallery: Gallery) -> _Encoded:
+        query, is_picture = request.query, request.query.image is not None
+        if request.ties == "asymmetric" and (not is_picture or request.group_by):
+            raise BadInputError("ties=asymmetric needs a query picture (its real-valued outputs) and no grouping")
+        if request.exclude_self and query.frame is None:
+            raise BadInputError("exclude_self goes with a query frame")
         if query.code is not None:
-            return code_from_hex(query.code, gallery.generation.bits)
+            return _Encoded(code_from_hex(query.code, gallery.generation.bits))
         if query.frame is not None:
-            return gallery.frame(int(query.frame)).code
-        return self._encode(query, gallery.generation)
+            return _Encoded(gallery.frame(int(query.frame)).code)
+        return self._encode_picture(query, gallery.generation, with_outputs=request.ties == "asymmetric")
 
-    def _encode(self, query: Query, generation: Generation) -> Codes:
+    def _encode_picture(self, query: Query, generation: Generation, *, with_outputs: bool) -> _Encoded:
+        started = time.perf_counter()
         try:
             raw = base64.b64decode(query.image or "", validate=True)
         except binascii.Error as exc:
@@ -198,14 +215,19 @@ class SearchEngine:
         picture = load_picture(raw, max_pixels=self._settings.max_picture_pixels)
         if query.box is not None:
             picture = crop_box(picture, query.box)
+        decoded = time.perf_counter()
         model = self._model(generation.model)
         if model.fingerprint != generation.fingerprint:
             raise FingerprintMismatchError(
                 f"collection {generation.collection!r} holds codes of {generation.fingerprint[:12]}; "
                 f"model {model.name} is {model.fingerprint[:12]} now"
             )
-        codes: Codes = model.encode([picture])[0]
-        return codes
+        outputs = model.outputs([picture])
+        encoded = time.perf_counter()
+        code = binarise(outputs)[0]
+        return _Encoded(
+            code, outputs[0] if with_outputs else None, 1000 * (decoded - started), 1000 * (encoded - decoded)
+        )
 
     def _catch_up(self, gallery: Gallery, request: SearchRequest) -> tuple[bool, bool]:
         """Wait for the log as asked; return (behind, stale)."""
@@ -267,11 +289,34 @@ class SearchEngine:
         self._store.set_tags(video_id, merged)
         return self.video(video_id)
 
-    def delete_video(self, video_id: int) -> VideoModel:
-        """Delete a video from the gallery; its stored values go after the grace period."""
-        model = self.video(video_id)
-        self._store.delete(video_id)
-        return model
+    def delete_video(self, video_id: int, *, purge: bool = False) -> VideoModel:
+        """Delete a video from the gallery.
+
+        Args:
+            video_id: Its number.
+            purge: Remove its stored values, its thumbnails, and its codes in memory and snapshots now, instead of
+                after the grace period, and let Redis rewrite its append-only file without them.
+        """
+        record = self._store.find_video(video_id) if purge else self._store.video(video_id)
+        if record is None:
+            raise NotFoundError(f"there is no video {video_id}")
+        position = self._store.delete(video_id)
+        if purge:
+            self._purge(record, position)
+        return video_model(record)
+
+    def _purge(self, record: VideoRecord, position: str) -> None:
+        gallery = self._open_gallery(self._store.generation(record.generation))
+        self._wait_until_built(gallery)
+        # "gone" means that it was deleted before, which the index has seen or will have when it has caught up.
+        seen = gallery.catch_up(OPEN_WAIT_S) if position == "gone" else gallery.wait_position(position, OPEN_WAIT_S)
+        if not seen:
+            raise BehindError(
+                "the video is deleted; the index has not seen it yet, so its codes are not purged: try again"
+            )
+        self._store.purge_now(record.id)
+        gallery.forget()
+        self._thumbnails.drop(record.id)
 
     # State
 
@@ -489,23 +534,17 @@ def _passes(record: VideoRecord, state: str | None, tags: Tags | None) -> bool:
 
 
 def _filter(request: SearchRequest) -> Filter | None:
-    filter_ = Filter(request.videos, request.tags or None, request.between, request.exclude_video)
+    own = int(request.query.frame) if request.exclude_self and request.query.frame is not None else None
+    filter_ = Filter(request.videos, request.tags or None, request.between, request.exclude_video, own)
     return None if filter_.is_empty else filter_
 
 
 def _answer(
-    found: Found,
-    generation: Generation,
-    code: Codes,
-    *,
-    behind: bool,
-    stale: bool,
-    encode_ms: float,
-    search_ms: float,
+    found: Found, generation: Generation, query: _Encoded, *, behind: bool, stale: bool, search_ms: float
 ) -> Answer:
     return Answer(
         hits=[_hit(frame) for frame in found.frames],
-        code=code_to_hex(code),
+        code=code_to_hex(query.code),
         bits=generation.bits,
         fingerprint=generation.fingerprint,
         position=Position(generation=generation.id, log_id=found.position.log_id),
@@ -513,7 +552,8 @@ def _answer(
         stale=stale,
         tie_band=found.tie_band,
         gallery=found.size,
-        encode_ms=round(encode_ms, 3),
+        decode_ms=round(query.decode_ms, 3),
+        encode_ms=round(query.encode_ms, 3),
         search_ms=round(search_ms, 3),
     )
 
@@ -535,7 +575,7 @@ def video_model(record: VideoRecord) -> VideoModel:
     return VideoModel(
         id=record.id,
         source=record.source,
-        state=record.state,  # type: ignore[arg-type]
+        state="cancelled" if record.state == "deleted" else record.state,  # type: ignore[arg-type]
         kind=record.kind,  # type: ignore[arg-type]
         frames=record.frames,
         duration_s=record.duration_ms / 1000,

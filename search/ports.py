@@ -77,8 +77,8 @@ class EnginePort(Protocol):
     def set_tags(self, video_id: int, tags: Tags) -> VideoModel:
         """Set tags (an empty value removes one)."""
 
-    def delete_video(self, video_id: int) -> VideoModel:
-        """Delete a video from the gallery; its stored values go after the grace period."""
+    def delete_video(self, video_id: int, *, purge: bool = False) -> VideoModel:
+        """Delete a video from the gallery; its stored values go after the grace period, or now."""
 
     def collections(self) -> Collections:
         """Return all collections."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +37,10 @@ class ThumbnailCache:
             picture = make()
             self._put(path, picture)
         return picture
+
+    def drop(self, video: int) -> None:
+        """Remove a video's thumbnails."""
+        shutil.rmtree(self._folder / str(video), ignore_errors=True)
 
     def _put(self, path: Path, picture: bytes) -> None:
         if not self._max_bytes:

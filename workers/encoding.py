@@ -20,7 +20,7 @@ import redis
 from encoder.codes import num_code_bytes
 from encoder.damage import DecodeWarning
 from encoder.folders import iter_folder_frames
-from encoder.policies import Every, parse_policy
+from encoder.policies import Every, Scenes, parse_policy
 from encoder.probing import probe
 from encoder.video import KeyFrame, iter_key_frames
 from hashreel.errors import DecodeError, ForbiddenError, HashreelError, NotFoundError, UnavailableError
@@ -201,6 +201,9 @@ class UnitRunner:
         """Return the start times of the chunks; a multiple of the sampling step, so that borders drop no frame."""
         length = round(self._settings.chunk_s * 1000)
         policy = parse_policy(record.policy)
+        if isinstance(policy, Scenes):
+            # A border would act as a cut and split a shot.
+            return [0]
         if isinstance(policy, Every):
             step = max(1, round(policy.seconds * 1000))
             length = max(step, length // step * step, -(-duration_ms // MAX_CHUNKS // step) * step)

@@ -68,6 +68,11 @@ Example:
     show_default=True,
     help="Side of the network's input in pixels.",
 )
+@click.option(
+    "--match-trunk",
+    is_flag=True,
+    help="Scale features to the means that the trunk expects; for pictures unlike those to be searched.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the fit.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -109,7 +114,7 @@ def _fit(method: str, out: Path, options: dict[str, Any]) -> tuple[Manifest, int
     trunk = create_trunk(options["trunk"])
     hasher: Hasher = create_hasher(method, options["bits"], seed=options["seed"])
     sources = _Sources(options)
-    network = fit_hasher(hasher, trunk, transform, sources)
+    network = fit_hasher(hasher, trunk, transform, sources, match_trunk=options["match_trunk"])
     training = {"seed": options["seed"], "pictures": sources.count, "command": sources.command(method)}
     manifest = hasher_manifest(
         options["name"] or out.name, hasher, trunk, transform, data=sources.describe(), training=training
@@ -169,4 +174,6 @@ class _Sources:
         parts += [f"--folder {folder.name}" for folder in o["folder"]]
         parts.append(f"--bits {o['bits']} --trunk {o['trunk']} --transform {o['transform']} --size {o['size']}")
         parts.append(f"--seed {o['seed']}")
+        if o["match_trunk"]:
+            parts.append("--match-trunk")
         return " ".join(parts)

@@ -24,6 +24,7 @@ __all__ = [
     "engine_settings",
     "json_option",
     "parse_duration_s",
+    "parse_tag_filter",
     "parse_tags",
     "print_json",
     "print_table",
@@ -108,6 +109,15 @@ def parse_tags(pairs: Iterable[str]) -> dict[str, str]:
             raise click.BadParameter(f"{pair!r} is not a tag; expected key=value")
         tags[name] = value
     return tags
+
+
+def parse_tag_filter(pairs: Iterable[str]) -> dict[str, str | list[str]] | None:
+    """Return the tags that are asked for: of several values of one tag any, of several tags all; None for none."""
+    wanted: dict[str, list[str]] = {}
+    for pair in pairs:
+        for name, value in parse_tags([pair]).items():
+            wanted.setdefault(name, []).append(value)
+    return {name: values[0] if len(values) == 1 else values for name, values in wanted.items()} or None
 
 
 def parse_duration_s(text: str) -> float:

@@ -14,7 +14,7 @@ from hashreel.cli.options import (
     connect,
     json_option,
     parse_duration_s,
-    parse_tags,
+    parse_tag_filter,
     print_json,
     print_table,
 )
@@ -31,10 +31,24 @@ CSV_COLUMNS = ("rank", "distance", "video", "source", "time_ms", "frame_id", "co
 @click.option("--top", type=click.IntRange(0), default=10, show_default=True, help="Number of hits.")
 @click.option("--radius", type=click.IntRange(0, 256), help="Largest Hamming distance, inclusive.")
 @click.option("--box", metavar="X,Y,W,H", help="Search for this part of the picture; fractions of its size.")
-@click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="Only videos with this tag; repeatable.")
+@click.option(
+    "--tag",
+    "tags",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Only videos with this tag; repeatable: of one key any value, of several keys all.",
+)
 @click.option("--video", "videos", type=int, multiple=True, metavar="ID", help="Only this video; repeatable.")
 @click.option("--between", nargs=2, metavar="A B", help="Only frames from time A up to time B, such as 0s 1:30.")
 @click.option("--group", type=click.Choice(["video"]), help="The best frame of each video.")
+@click.option("--exclude-self", is_flag=True, help="Leave the query frame itself out (with frame:ID).")
+@click.option(
+    "--ties",
+    type=click.Choice(["id", "asymmetric"]),
+    default="id",
+    show_default=True,
+    help="Order at equal distance: by frame id, or by the network's real-valued outputs for the picture.",
+)
 @click.option("--collection", help="Collection to search.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print the hits as CSV.")
 @client_options
@@ -48,6 +62,8 @@ def cli(
     videos: tuple[int, ...],
     between: tuple[str, str] | None,
     group: Literal["video"] | None,
+    exclude_self: bool,
+    ties: Literal["id", "asymmetric"],
     collection: str | None,
     as_csv: bool,
     url: str | None,
@@ -62,10 +78,12 @@ def cli(
             top=top,
             radius=radius,
             box=_box(box),
-            tags=parse_tags(tags) or None,
+            tags=parse_tag_filter(tags),
             videos=list(videos) or None,
             between=(parse_duration_s(between[0]), parse_duration_s(between[1])) if between else None,
             group_by=group,
+            exclude_self=exclude_self,
+            ties=ties,
             collection=collection,
         )
     if as_json:

@@ -74,13 +74,14 @@ def show(context: click.Context, video_id: int) -> None:
 
 @cli.command(epilog="Example: hashreel videos delete 12 13")
 @click.argument("video_ids", type=int, nargs=-1, required=True, metavar="ID ...")
+@click.option("--purge", is_flag=True, help="Remove their codes from disk and memory now, not after a grace period.")
 @click.pass_context
-def delete(context: click.Context, video_ids: tuple[int, ...]) -> None:
+def delete(context: click.Context, video_ids: tuple[int, ...], purge: bool) -> None:
     """Delete videos from the index; the source files stay."""
     url, data, api_key, as_json = context.obj
     with connect(url, data, api_key) as client:
         for video_id in video_ids:
-            client.delete_video(video_id)
+            client.delete_video(video_id, purge=purge)
     if as_json:
         print_json({"deleted": list(video_ids)})
     else:

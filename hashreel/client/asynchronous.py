@@ -119,9 +119,9 @@ class AsyncClient:
         """Set tags and leave the others; an empty value removes a tag."""
         return await self._run(calls.set_tags(video_id, tags))
 
-    async def delete_video(self, video_id: int) -> VideoModel:
-        """Take a video out of the gallery; its file stays."""
-        return await self._run(calls.delete_video(video_id))
+    async def delete_video(self, video_id: int, *, purge: bool = False) -> VideoModel:
+        """Take a video out of the gallery; its file stays. ``purge`` removes its codes from disk and memory now."""
+        return await self._run(calls.delete_video(video_id, purge))
 
     async def failures(self, *, job: str | None = None, video: int | None = None) -> AsyncIterator[Failure]:
         """Yield what could not be indexed and why, newest first."""

@@ -57,12 +57,14 @@ class SearchKeywords(TypedDict, total=False):
 
     radius: int | None
     box: Box | None
-    tags: Mapping[str, str] | None
+    tags: Mapping[str, str | list[str]] | None
     videos: Iterable[int] | None
     between: tuple[float, float] | None
     group_by: Literal["video"] | None
     collection: str | None
     exclude_video: int | None
+    exclude_self: bool
+    ties: Literal["id", "asymmetric"]
     min_position: str | None
     consistency: Literal["latest", "eventual"]
 
@@ -217,9 +219,10 @@ def set_tags(video_id: int, tags: Mapping[str, str]) -> Call[VideoModel]:
     return Call("PATCH", f"/v1/videos/{int(video_id)}/tags", reader(VideoModel), json=body)
 
 
-def delete_video(video_id: int) -> Call[VideoModel]:
+def delete_video(video_id: int, purge: bool) -> Call[VideoModel]:
     """Return the call that deletes a video."""
-    return Call("DELETE", f"/v1/videos/{int(video_id)}", reader(VideoModel))
+    params: list[tuple[str, Any]] = [("purge", "true")] if purge else []
+    return Call("DELETE", f"/v1/videos/{int(video_id)}", reader(VideoModel), params, timeout_s=UPKEEP_S)
 
 
 def failures(job_id: str | None, video_id: int | None, offset: int) -> Call[Failures]:

@@ -159,9 +159,9 @@ class Client:
         """Set tags and leave the others; an empty value removes a tag."""
         return self._run(calls.set_tags(video_id, tags))
 
-    def delete_video(self, video_id: int) -> VideoModel:
-        """Take a video out of the gallery; its file stays."""
-        return self._run(calls.delete_video(video_id))
+    def delete_video(self, video_id: int, *, purge: bool = False) -> VideoModel:
+        """Take a video out of the gallery; its file stays. ``purge`` removes its codes from disk and memory now."""
+        return self._run(calls.delete_video(video_id, purge))
 
     def failures(self, *, job: str | None = None, video: int | None = None) -> Iterator[Failure]:
         """Yield what could not be indexed and why, newest first."""

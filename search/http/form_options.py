@@ -27,7 +27,7 @@ def options_from_form(fields: Iterable[tuple[str, str]]) -> dict[str, Any]:
 
     Example:
         >>> options_from_form([("top", "5"), ("tag", "case=17"), ("box", "0,0,0.5,1")])
-        {'top': '5', 'tags': {'case': '17'}, 'box': [0.0, 0.0, 0.5, 1.0]}
+        {'top': '5', 'tags': {'case': ['17']}, 'box': [0.0, 0.0, 0.5, 1.0]}
     """
     options: dict[str, Any] = {}
     for name, value in fields:
@@ -35,7 +35,7 @@ def options_from_form(fields: Iterable[tuple[str, str]]) -> dict[str, Any]:
             continue
         if name == "tag":
             key, value = split_tag(value)
-            options.setdefault("tags", {})[key] = value
+            options.setdefault("tags", {}).setdefault(key, []).append(value)
         elif name in LISTS:
             options.setdefault(LISTS[name], []).extend(value.split(","))
         elif name in options:

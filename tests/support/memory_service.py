@@ -180,7 +180,10 @@ class MemoryEngine:
                 continue
             if request.exclude_video == frame.video:
                 continue
-            if request.tags and not request.tags.items() <= tags.items():
+            wanted = {
+                name: [value] if isinstance(value, str) else value for name, value in (request.tags or {}).items()
+            }
+            if not all(tags.get(name) in values for name, values in wanted.items()):
                 continue
             if request.between and not request.between[0] <= frame.time_ms < request.between[1]:
                 continue
@@ -227,7 +230,7 @@ class MemoryEngine:
         self.catalogue[video_id] = old.model_copy(update={"tags": merged})
         return self.catalogue[video_id]
 
-    def delete_video(self, video_id: int) -> VideoModel:
+    def delete_video(self, video_id: int, *, purge: bool = False) -> VideoModel:
         video = self.video(video_id)
         del self.catalogue[video_id]
         self.frames = [frame for frame in self.frames if frame.video != video_id]

@@ -53,9 +53,16 @@ def set_tags(video_id: VideoNumber, request: TagsRequest, parts: PartsDep) -> Vi
 
 
 @router.delete("/{video_id}", responses=problems(403, 404, 409, 413, 422, 503), summary="Delete a video")
-def delete_video(video_id: VideoNumber, parts: PartsDep) -> VideoModel:
-    """Take a video out of the gallery; its file stays where it is."""
-    return parts.engine.delete_video(video_id)
+def delete_video(
+    video_id: VideoNumber,
+    parts: PartsDep,
+    purge: Annotated[bool, Query(description="Remove its codes from disk and memory now.")] = False,
+) -> VideoModel:
+    """Take a video out of the gallery; its file stays where it is.
+
+    Its stored codes go after the grace period, or at once with `purge`.
+    """
+    return parts.engine.delete_video(video_id, purge=purge)
 
 
 SOURCE_RESPONSES = problems(403, 404, 416, 422, 503) | {

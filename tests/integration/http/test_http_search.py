@@ -40,10 +40,12 @@ def test_every_option_of_the_json_request_reaches_the_engine(service):
         "top": 3,
         "radius": 40,
         "videos": [1, 3],
-        "tags": {"case": "17"},
+        "tags": {"case": "17", "site": ["a", "b"]},
         "between": [1000, 6000],
         "group_by": "video",
         "exclude_video": 2,
+        "exclude_self": False,
+        "ties": "id",
         "min_position": "5-0",
         "consistency": "eventual",
     }
@@ -60,7 +62,8 @@ def test_a_form_says_the_same_as_json(service):
         "top": "3",
         "radius": "40",
         "video": ["1", "3"],
-        "tag": ["case=17", "reviewed=a=b"],
+        "tag": ["case=17", "reviewed=a=b", "case=18"],
+        "ties": "asymmetric",
         "between": "1000,6000",
         "group_by": "video",
         "box": "0.1,0.2,0.3,0.4",
@@ -77,10 +80,12 @@ def test_a_form_says_the_same_as_json(service):
         "top": 3,
         "radius": 40,
         "videos": [1, 3],
-        "tags": {"case": "17", "reviewed": "a=b"},
+        "tags": {"case": ["17", "18"], "reviewed": ["a=b"]},
         "between": (1000, 6000),
         "group_by": "video",
         "exclude_video": 2,
+        "exclude_self": False,
+        "ties": "asymmetric",
         "consistency": "eventual",
     }
     assert sent.json()["code"] == picture_code(picture).hex()
@@ -89,7 +94,7 @@ def test_a_form_says_the_same_as_json(service):
 def test_options_may_stand_in_the_address_too(service):
     sent = service.http.post("/v1/search/image?top=2&tag=case%3D17", files={"image": jpeg()})
     assert len(sent.json()["hits"]) == 2
-    assert service.engine.requests[-1].tags == {"case": "17"}
+    assert service.engine.requests[-1].tags == {"case": ["17"]}
 
 
 @pytest.mark.parametrize(
