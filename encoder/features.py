@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
+from encoder.frozen import FrozenRunner
 from encoder.transforms import Transform
 from encoder.trunks.base import Trunk
 from hashreel.errors import BadInputError
@@ -31,15 +32,20 @@ def pooled_features(
     Raises:
         BadInputError: If there is no picture.
     """
-    device = next(trunk.parameters()).device
-    features = []
-    with torch.inference_mode():
-        for batch, used in _batches(images, transform, batch_size):
-            pixels = torch.from_numpy(batch).to(device)
-            features.append(trunk.pooled(trunk.normalise(pixels))[:used].cpu().numpy())
+    runner = FrozenRunner(_Pooled(trunk), trunk, transform.size, batch_size)
+    features = [runner.run(batch)[:used] for batch, used in _batches(images, transform, batch_size)]
     if not features:
         raise BadInputError("there is no picture to take features of")
     return np.concatenate(features)
+
+
+class _Pooled(nn.Module):
+    def __init__(self, trunk: Trunk) -> None:
+        super().__init__()
+        self.trunk = trunk
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.trunk.pooled(x)
 
 
 def _batches(

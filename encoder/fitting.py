@@ -15,11 +15,23 @@ from encoder.model_files import Manifest
 from encoder.networks import HashNetwork, create_network
 from encoder.transforms import Transform
 from encoder.trunks import Trunk
+from hashreel.errors import BadInputError
 
-__all__ = ["fit_hasher", "hasher_manifest", "hasher_network"]
+__all__ = ["fit_hasher", "hasher_manifest", "hasher_network", "match_means"]
 
 
-def fit_hasher(hasher: Hasher, trunk: Trunk, transform: Transform, images: Iterable[NDArray[np.uint8]]) -> HashNetwork:
+MOST = 10.0
+"""A channel is scaled by at most this factor, up or down."""
+
+
+def fit_hasher(
+    hasher: Hasher,
+    trunk: Trunk,
+    transform: Transform,
+    images: Iterable[NDArray[np.uint8]],
+    *,
+    match_trunk: bool = False,
+) -> HashNetwork:
     """Fit ``hasher`` in place to the pooled features of ``images`` and return trunk and hasher as one network.
 
     Args:
@@ -27,12 +39,37 @@ def fit_hasher(hasher: Hasher, trunk: Trunk, transform: Transform, images: Itera
         trunk: gives the features.
         transform: what the model will do to every picture.
         images: RGB pictures, each uint8 [h, w, 3].
+        match_trunk: whether features are first scaled, channel by channel, to the means that the trunk expects:
+            for pictures that are unlike those that the model is meant for (:func:`match_means`).
 
     Raises:
-        BadInputError: If there are too few pictures for the method and its number of bits.
+        BadInputError: If there are too few pictures for the method and its number of bits, or the trunk does not
+            tell what it expects.
     """
-    hasher.fit(pooled_features(trunk, images, transform))
+    features = pooled_features(trunk, images, transform)
+    if match_trunk:
+        expected = trunk.expected_features()
+        if expected is None:
+            raise BadInputError(f"trunk {trunk.name} does not tell which features it expects; fit without matching")
+        features = match_means(features, expected.numpy())
+    hasher.fit(features)
     return hasher_network(hasher, trunk)
+
+
+def match_means(features: NDArray[np.float32], expected: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return features whose channel means are those expected, as far as a factor of 10 goes.
+
+    Small pictures that were enlarged excite other channels than photographs do. Codes fitted on their features
+    spend bits on channels that are silent on photographs, and have means far off. After scaling, channels that
+    photographs excite count in proportion.
+
+    Args:
+        features: float32 [n, P], not negative.
+        expected: float32 [P].
+    """
+    factors = np.clip(expected / np.maximum(features.mean(axis=0), 1e-3), 1 / MOST, MOST)
+    matched: NDArray[np.float32] = (features * factors).astype(np.float32)
+    return matched
 
 
 def hasher_network(hasher: Hasher, trunk: Trunk) -> HashNetwork:

@@ -50,17 +50,19 @@ def architecture(settings: NetworkSettings, trunk: Trunk, classes: int, mask_cla
 
 
 def build_segmentation_network(settings: NetworkSettings, mask_classes: int, seed: int) -> SegmentationNetwork:
-    """Return the first two parts of the paper's framework, the PSP module initialised by ``seed``."""
-    trunk = build_trunk(settings)
+    """Return the first two parts of the paper's framework, what is not pretrained initialised by ``seed``."""
     torch.manual_seed(seed)
+    trunk = build_trunk(settings)
+    torch.manual_seed(seed)  # again: a pretrained trunk draws another amount of random numbers
     return SegmentationNetwork(trunk, map_side(trunk, settings.size), mask_classes, settings.fuse_channels)
 
 
 def build_hash_network(settings: NetworkSettings, classes: int, mask_classes: int, seed: int) -> HashNetwork:
-    """Return the recipe's network, everything but the trunk initialised by ``seed``.
+    """Return the recipe's network, what is not pretrained initialised by ``seed``.
 
     On VGG16, where the head is as wide as fc6 and fc7, it starts from their published weights.
     """
+    torch.manual_seed(seed)
     trunk = build_trunk(settings)
     torch.manual_seed(seed)
     network = create_network(architecture(settings, trunk, classes, mask_classes), trunk, settings.bits)

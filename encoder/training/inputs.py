@@ -8,15 +8,14 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from encoder.data.pairs import centre_pair
 from encoder.data.sets import MaskSet, PictureSet
 from encoder.fingerprints import canonical_json, digest_tensors
+from encoder.frozen import FrozenRunner
 from encoder.networks import HashNetwork
-from encoder.onnx_runtime import OnnxFeatures, onnx_is_installed
 from encoder.training.cache import stored_features
 from encoder.training.hashing import StoredInputs
 from encoder.training.recipes import Freeze
@@ -36,10 +35,10 @@ def store_maps(
     """Return the trunk's maps of all centre crops of ``data``, and the masks, from ``folder`` or computed."""
     key = _key(trunk, {"size": size, "data": mask_digest(data)})
 
-    runner = _Lazy(lambda: _Runner(trunk, trunk, size, batch_size))
+    runner = _Lazy(lambda: FrozenRunner(trunk, trunk, size, batch_size))
 
     def compute(numbers: range) -> NDArray[np.float32]:
-        return runner.get().run([centre_pair(*data.read(i), size)[0] for i in numbers])
+        return runner.get().run(np.stack([centre_pair(*data.read(i), size)[0] for i in numbers]))
 
     def tell(done: int, count: int) -> None:
         report(f"maps of {data.name}", done, count)
@@ -73,7 +72,7 @@ def store_inputs(
         batch_size: pictures a pass.
     """
     stem = _FrozenPart(network, whole=freeze == "features")
-    runner = _Lazy(lambda: _Runner(stem, network.trunk, transform.size, batch_size))
+    runner = _Lazy(lambda: FrozenRunner(stem, network.trunk, transform.size, batch_size))
     views = []
     for turned in (False, True)[: 1 + flip]:
         key = _key(stem, {"transform": transform.to_json(), "data": picture_digest(data), "turned": turned})
@@ -120,7 +119,7 @@ def _computer(
 ) -> Callable[[range], NDArray[np.float32]]:
     def compute(numbers: range) -> NDArray[np.float32]:
         crops = [transform.apply(data.read(i))[0] for i in numbers]
-        return runner.get().run([crop[:, ::-1] if turned else crop for crop in crops])
+        return runner.get().run(np.stack([crop[:, ::-1] if turned else crop for crop in crops]))
 
     return compute
 
@@ -128,41 +127,15 @@ def _computer(
 class _Lazy:
     """A runner that is made at its first use: where everything is stored already, none is."""
 
-    def __init__(self, make: Callable[[], _Runner]) -> None:
+    def __init__(self, make: Callable[[], FrozenRunner]) -> None:
         self.make = make
-        self.made: _Runner | None = None
+        self.made: FrozenRunner | None = None
 
-    def get(self) -> _Runner:
+    def get(self) -> FrozenRunner:
         """Return the runner."""
         if self.made is None:
             self.made = self.make()
         return self.made
-
-
-class _Runner:
-    """Runs frozen layers on crops: through onnxruntime on CPUs where it is installed, else through torch."""
-
-    def __init__(self, stem: nn.Module, trunk: Trunk, size: int, batch_size: int) -> None:
-        self.stem = stem.eval()
-        self.trunk = trunk
-        self.batch_size = batch_size
-        self.device = next(trunk.parameters()).device
-        self.onnx: OnnxFeatures | None = None
-        if self.device.type == "cpu" and onnx_is_installed():
-            threads = torch.get_num_threads()
-            self.onnx = OnnxFeatures(stem, trunk, size, batch_size=batch_size, threads=threads)
-
-    def run(self, crops: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """Return what the layers give for crops, uint8 [s, s, 3] each."""
-        pixels = np.stack(crops)
-        if self.onnx is not None:
-            return self.onnx.run(pixels)
-        rows = []
-        with torch.inference_mode():
-            for start in range(0, len(pixels), self.batch_size):
-                batch = torch.from_numpy(pixels[start : start + self.batch_size]).to(self.device)
-                rows.append(self.stem(self.trunk.normalise(batch)).float().cpu().numpy())
-        return np.concatenate(rows)
 
 
 def _key(stem: nn.Module, facts: dict[str, object]) -> str:

@@ -74,6 +74,13 @@ class Trunk(nn.Module, ABC):
         """Return pooled features, float32 [n, P], of normalised pictures, float32 [n, 3, s, s]."""
         return self.pool(self(x))
 
+    def expected_features(self) -> Tensor | None:
+        """Return the mean of the pooled features over the pictures that the trunk was trained on, float32 [P].
+
+        None where the trunk does not tell.
+        """
+        return None
+
     def normalise(self, pixels: Tensor) -> Tensor:
         """Return network inputs, float32 [n, 3, s, s], of RGB pixels, uint8 [n, s, s, 3]: (x / 255 − mean) / std."""
         x = pixels.permute(0, 3, 1, 2).to(torch.float32).div_(255)

@@ -8,6 +8,7 @@ other names for its layers; :func:`rename_layers` translates.
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Iterator, Mapping
 
 import torch
@@ -78,6 +79,24 @@ class LiteTrunk(Trunk):
         """Return float32 [n, 1280, h, w]: the 1 × 1 head convolution with BN and ReLU6."""
         final: Tensor = self.head(feature_map)
         return final
+
+    def expected_features(self) -> Tensor:
+        """Return float32 [1280]: what the head's batch normalisation remembers of ImageNet.
+
+        It makes each channel N(β, γ²) over the pictures that its statistics were taken of, and ReLU6 follows:
+        E min(max(z, 0), 6) = E max(z, 0) − E max(z − 6, 0).
+        """
+        state = self.head.state_dict()
+        mean, spread = state["1.bias"], state["1.weight"].abs()
+        return _mean_above(mean, spread) - _mean_above(mean - 6, spread)
+
+
+def _mean_above(mean: Tensor, spread: Tensor) -> Tensor:
+    """Return E max(z, 0) for z ~ N(mean, spread²): mean · Φ(mean / spread) + spread · φ(mean / spread)."""
+    ratio = mean / spread.clamp(min=1e-6)
+    density = torch.exp(-0.5 * ratio.square()) / math.sqrt(2 * math.pi)
+    below: Tensor = torch.special.ndtr(ratio)
+    return mean * below + spread * density
 
 
 def read_package_weights(version: int) -> dict[str, Tensor]:

@@ -85,3 +85,14 @@ def test_weights_of_another_network_are_refused() -> None:
 
 def test_names_are_those_that_can_be_created() -> None:
     assert "efficientnet-lite0" in trunk_names()
+
+
+def test_lite0_expects_what_its_last_normalisation_and_activation_give(lite0: Trunk) -> None:
+    """Against draws: z ~ N(β, γ²) a channel, then ReLU6."""
+    expected = lite0.expected_features()
+    assert expected is not None
+    norm = lite0.get_submodule("head.1")
+    generator = torch.Generator().manual_seed(0)
+    draws = norm.bias.detach() + norm.weight.detach() * torch.randn(20000, 1280, generator=generator)
+    torch.testing.assert_close(draws.clamp(0, 6).mean(dim=0), expected, atol=0.05, rtol=0.05)
+    assert create_trunk("timm:resnet10t", pretrained=False).expected_features() is None
