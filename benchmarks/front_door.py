@@ -1,6 +1,6 @@
 """CPU time of `from hashreel import Client` and of `hashreel --help` (exit code 1 if a bar is missed).
 
-    python benchmarks/front_door.py
+python benchmarks/front_door.py
 """
 
 from __future__ import annotations

@@ -139,7 +139,8 @@ def code_from_hex(text: str, bits: int) -> Codes:
         raise BadInputError(f"code {text[:80]!r} is not hex; expected {2 * width} hex digits") from exc
     if len(raw) != width:
         raise BadInputError(f"code {text[:80]!r} has {len(raw)} bytes; expected {width} ({bits} bits)")
-    return check_codes(np.frombuffer(raw, dtype=np.uint8)[None], bits)[0]
+    code: Codes = check_codes(np.frombuffer(raw, dtype=np.uint8)[None], bits)[0]
+    return code
 
 
 def hamming_distances(queries: Codes, gallery: Codes) -> NDArray[np.int32]:
@@ -148,4 +149,5 @@ def hamming_distances(queries: Codes, gallery: Codes) -> NDArray[np.int32]:
     The slow, obvious version: it materialises [q, n, w] bytes. Indexes are checked against it.
     """
     different = np.bitwise_count(queries[:, None, :] ^ gallery[None, :, :])
-    return different.sum(axis=2, dtype=np.int32)
+    distances: NDArray[np.int32] = different.sum(axis=2, dtype=np.int32)
+    return distances

@@ -231,7 +231,8 @@ class Stack:
                 return
         except OSError as exc:
             raise ConflictError(
-                f"port {self._settings.port} on {self._settings.host} is taken ({exc.strerror}); use --port 0 for any"
+                f"port {self._settings.port} on {self._settings.host} is taken ({os.strerror(exc.errno or 0)}); "
+                "use --port 0 for any"
             ) from exc
 
     def _has_clients(self) -> bool:

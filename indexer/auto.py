@@ -7,6 +7,7 @@ which answers until the two are swapped.
 
 from __future__ import annotations
 
+import copy
 import logging
 import threading
 from collections.abc import Iterator
@@ -151,6 +152,11 @@ class AutoIndex(Index):
 
     def codes_of(self, frame_ids: NDArray[Any]) -> Codes:
         return self._current.codes_of(frame_ids)
+
+    def frozen(self) -> AutoIndex:
+        copied = copy.copy(self)
+        copied._current = self._current.frozen()
+        return copied
 
     def save(self, folder: str | Path) -> None:
         self._current.save(folder)

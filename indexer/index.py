@@ -7,6 +7,7 @@ state that was current when it began and never sees half a write.
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from importlib import import_module
@@ -149,6 +150,14 @@ class Index(ABC):
     def status(self) -> dict[str, Any]:
         """Return kind, bits, exact, frames, rows, tombstones and bytes, and what the kind adds to them."""
 
+    def frozen(self) -> Index:
+        """Return a copy of this moment that shares memory with the index; it is for reading only.
+
+        Call it where no writer is at work. It works by the rule of every kind that state is replaced and never
+        changed.
+        """
+        return copy.copy(self)
+
     @abstractmethod
     def save(self, folder: str | Path) -> None:
         """Write the present state into a folder as plain files; searches and writes go on meanwhile.
@@ -251,6 +260,9 @@ KINDS: dict[str, str] = {
     "auto": "indexer.auto:AutoIndex",
     "flat": "indexer.flat:FlatIndex",
     "exact": "indexer.exact:ExactIndex",
+    "ivf": "indexer.approximate:IvfIndex",
+    "hnsw": "indexer.approximate:HnswIndex",
+    "gpu": "indexer.gpu:GpuIndex",
 }
 """Every kind that :func:`make_index` knows, and the class that is it; imported only when asked for."""
 

@@ -7,7 +7,6 @@ not there; what is torn or damaged all the same is recognised by its checksums a
 
 from __future__ import annotations
 
-import copy
 import fcntl
 import hashlib
 import json
@@ -60,9 +59,8 @@ class View:
     @classmethod
     def of(cls, index: Index, columns: Columns, position: LogPosition) -> View:
         """Return the view of a gallery; call it where no writer is at work."""
-        # An index replaces its state and never changes it, so a shallow copy stays what it is.
         videos = [(v, c.source, c.tags, sorted(c.times.items())) for v, c in sorted(columns.videos.items())]
-        return cls(copy.copy(index), videos, position)
+        return cls(index.frozen(), videos, position)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
@@ -93,3 +94,28 @@ def verify(model: str, as_json: bool) -> None:
     code = code_to_hex(loaded.encode([picture])[0])
     report: dict[str, Any] = {"name": loaded.name, "fingerprint": loaded.fingerprint, "test_code": code, "ok": True}
     click.echo(json.dumps(report) if as_json else f"{loaded.name}: fingerprint {loaded.fingerprint} holds")
+
+
+@cli.command(
+    epilog="""
+\b
+Example:
+  hashreel models export default --out default.onnx
+"""
+)
+@click.argument("model")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="ONNX file to write.")
+@click.option(
+    "--batch", type=click.IntRange(1), default=8, show_default=True, help="Pictures a pass; fixed in the file."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def export(model: str, out: Path, batch: int, as_json: bool) -> None:
+    """Write MODEL as an ONNX file: uint8 RGB pixels in, outputs in [0, 1] out, normalisation inside."""
+    from encoder.model import load_model
+    from encoder.onnx_runtime import export_onnx
+
+    loaded = load_model(model, device="cpu", runtime="torch")
+    content = export_onnx(loaded.runtime.network, loaded.transform.size, batch)
+    out.write_bytes(content)
+    report = {"name": loaded.name, "fingerprint": loaded.fingerprint, "file": str(out), "bytes": len(content)}
+    click.echo(json.dumps(report) if as_json else f"{out}: {len(content)} bytes")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -24,6 +25,9 @@ def cli(redis_url: str | None, data: Path | None, model: str | None, host: str |
             f"without API keys the service binds to loopback only, not to {settings.host}; put a proxy that "
             "authenticates before it, or set HASHREEL_ALLOW_OPEN=true if the network is trusted"
         )
+
+    # Compiled kernels are kept where the service may write, and survive upgrades of the package's folder.
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(settings.data.absolute() / "cache" / "numba"))
 
     import uvicorn
 

@@ -65,7 +65,7 @@ def messages(caplog: pytest.LogCaptureFixture) -> str:
     return "\n".join(record.getMessage() for record in caplog.records)
 
 
-@pytest.mark.parametrize("kind", ["flat", "exact"])
+@pytest.mark.parametrize("kind", ["flat", "exact", "auto"])
 def test_a_restart_continues_from_the_snapshot(
     writer: Writer, tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
 ) -> None:
@@ -204,3 +204,20 @@ def test_a_full_disk_leaves_the_snapshot_before(
     monkeypatch.undo()
     assert [path.name for path in sorted(searcher.folder.glob("[!.]*-*"))] == [first.name]
     check_now(searcher.restart(), writer)
+
+
+@pytest.mark.parametrize("kind", ["flat", "exact", "auto"])
+def test_a_view_stays_what_it_was(writer: Writer, tmp_path: Path, kind: str) -> None:
+    searcher = Searcher(writer.store, tmp_path / "snapshots", kind)
+    write(writer)
+    check_now(searcher.gallery, writer)
+    view = searcher.gallery.view()
+    before = [(ids.copy(), codes.copy()) for ids, codes in view.index.items()]
+    write(writer)
+    check_now(searcher.gallery, writer)
+    after = list(view.index.items())
+    assert len(view.index) == sum(len(ids) for ids, _ in before)
+    for (ids, codes), (ids_now, codes_now) in zip(before, after, strict=True):
+        assert np.array_equal(ids, ids_now)
+        assert np.array_equal(codes, codes_now)
+    searcher.gallery.close()
