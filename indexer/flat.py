@@ -79,6 +79,7 @@ class FlatIndex(Index):
         with self._writing:
             self._rows.add(ids, pad_codes(array, self.num_words))
             self._state = self._rows.state()
+            self._changed()
 
     def delete_ranges(self, ranges: NDArray[Any]) -> int:
         wanted = check_ranges(ranges)
@@ -87,7 +88,11 @@ class FlatIndex(Index):
             self._state = self._rows.state()
             if self._state.dead > self._dead_share * len(self._state.codes):
                 self._begin(compacted(self._state))
+                self._changed()
         return removed
+
+    def _changed(self) -> None:
+        """Take note of a new state; called with the writer's lock held."""
 
     def __len__(self) -> int:
         return self._state.count
@@ -160,11 +165,14 @@ class FlatIndex(Index):
     def compact(self) -> None:
         with self._writing:
             self._begin(compacted(self._state))
+            self._changed()
 
     def save(self, folder: str | Path) -> None:
-        state = self._state
+        self._save_state(folder, self._state, {})
+
+    def _save_state(self, folder: str | Path, state: RowState, extra: dict[str, Any]) -> None:
         header = {"kind": self.kind, "bits": self.bits, "count": state.count, "is_ascending": state.is_ascending}
-        save_arrays(folder, header, state.arrays())
+        save_arrays(folder, header | extra, state.arrays())
 
     @classmethod
     def load(cls, folder: str | Path, mapped: bool = True, **options: Any) -> FlatIndex:
@@ -191,12 +199,16 @@ class FlatIndex(Index):
     def _gallery(self, allowed: NDArray[Any] | None) -> _Gallery:
         state, ranges = self._state, allowed_ranges(allowed)
         if ranges is None:
-            params = None if state.alive is None else selector(state.alive)
-            return _Gallery(flat_view(state.codes), params, state.count, state.runs, (state.codes, state.alive))
+            return self._whole(state)
         firsts, rows, lengths = state.runs.pieces(ranges)
         if lengths.sum() <= _GATHER_SHARE * len(state.codes):
             return _gathered(state.codes, firsts, rows, lengths)
         return _selected(state, rows, lengths)
+
+    @staticmethod
+    def _whole(state: RowState) -> _Gallery:
+        params = None if state.alive is None else selector(state.alive)
+        return _Gallery(flat_view(state.codes), params, state.count, state.runs, (state.codes, state.alive))
 
 
 def _gathered(

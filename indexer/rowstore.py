@@ -6,6 +6,7 @@ state after another.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,8 @@ __all__ = ["RowState", "RowStore", "compacted", "no_rows"]
 
 Words = NDArray[np.uint64]
 
+_lineages = itertools.count(1)
+
 
 @dataclass(frozen=True)
 class RowState:
@@ -32,6 +35,7 @@ class RowState:
         alive: a bitmap of the rows, uint8; None while no row is dead.
         count: live rows.
         is_ascending: whether ids grow with rows.
+        lineage: equal for states of one store, whose rows keep their numbers.
     """
 
     codes: Words
@@ -39,6 +43,7 @@ class RowState:
     alive: NDArray[np.uint8] | None
     count: int
     is_ascending: bool
+    lineage: int = 0
 
     @property
     def dead(self) -> int:
@@ -102,6 +107,7 @@ class RowStore:
     """
 
     def __init__(self, state: RowState) -> None:
+        self._lineage = next(_lineages)
         self._codes = Column(state.codes)
         self._map = RowMap(state.runs)
         self._alive = state.alive
@@ -111,7 +117,14 @@ class RowStore:
 
     def state(self) -> RowState:
         """Return the present rows; later writes do not change what it holds."""
-        return RowState(self._codes.view(), self._map.freeze(), self._alive, self._count, self._is_ascending)
+        return RowState(
+            self._codes.view(),
+            self._map.freeze(),
+            self._alive,
+            self._count,
+            self._is_ascending,
+            self._lineage,
+        )
 
     def add(self, ids: NDArray[np.int64], codes: Words) -> None:
         """Append rows.

@@ -1,13 +1,16 @@
 """The slow, obvious index that every kind is compared with, and codes with many ties."""
 
+from pathlib import Path
 from typing import Any
 
+import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from encoder.codes import hamming_distances, num_code_bytes, unpack_codes
 from indexer import make_index
-from indexer.index import Index
+from indexer.engine import EngineIndex
+from indexer.index import Index, load_index
 
 # Tables from the first row on, folded all the time and probed whatever it costs: small galleries test them too.
 TABLES: dict[str, Any] = {
@@ -22,11 +25,34 @@ EXACT_KINDS: dict[str, dict[str, Any]] = {
     "exact": {},
     "exact with tables": TABLES,
     "auto": {"upgrade_frames": 60, "exact": TABLES},
+    "engine": {"engine_rows": 20, "late_share": 0.5},
 }
 
 
+class BoundedEngineIndex(EngineIndex):
+    """What the GPU kind does, with an engine that is here: FAISS flat, asked for a bounded number of rows."""
+
+    kind = "engine"
+    exact = True
+    most_fetched = 50
+    _is_kept = False
+
+    def _build(self, codes):
+        index = faiss.IndexBinaryFlat(64 * codes.shape[1])
+        index.add(codes.view(np.uint8))
+        return index, {}
+
+
 def make_exact(name: str, bits: int) -> Index:
+    if name == "engine":
+        return BoundedEngineIndex(bits, **EXACT_KINDS[name])
     return make_index(name.split()[0], bits, **EXACT_KINDS[name])
+
+
+def load_exact(name: str, folder: str | Path, mapped: bool) -> Index:
+    if name == "engine":
+        return BoundedEngineIndex.load(folder, mapped, **EXACT_KINDS[name])
+    return load_index(folder, name.split()[0], mapped, **EXACT_KINDS[name])
 
 
 def random_codes(rng: np.random.Generator, count: int, bits: int, spread: int | None = None) -> NDArray[np.uint8]:

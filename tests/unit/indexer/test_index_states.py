@@ -13,11 +13,11 @@ from index_reference import (
     Reference,
     assert_equals_reference,
     assert_pairs_equal,
+    load_exact,
     make_exact,
 )
 
 from hashreel.errors import ConflictError
-from indexer.index import load_index
 from indexer.sorted_part import fold
 
 VIDEO = 2**32
@@ -106,8 +106,7 @@ class Life(RuleBasedStateMachine):
         with tempfile.TemporaryDirectory() as folder:
             self.index.save(folder)
             self.index.close()
-            kind = self.name.split()[0]
-            self.index = load_index(folder, kind, mapped, **EXACT_KINDS[self.name])
+            self.index = load_exact(self.name, folder, mapped)
 
     @rule(
         seed=seeds,
