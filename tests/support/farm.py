@@ -134,13 +134,15 @@ class Farm:
 
 
 def processes_with(text: str) -> list[int]:
-    """Return the ids of living processes whose environment or command line holds a text."""
+    """Return the ids of living processes whose environment, command line or working folder holds a text."""
     found = []
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit() or int(folder.name) == os.getpid():
             continue
         with suppress(OSError):
             told = (folder / "environ").read_bytes() + (folder / "cmdline").read_bytes()
+            # A Redis writes its title over both; it works in the folder of its files.
+            told += os.readlink(folder / "cwd").encode()
             state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
             if text.encode() in told and state != "Z":
                 found.append(int(folder.name))

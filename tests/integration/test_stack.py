@@ -1,0 +1,231 @@
+"""``hashreel up`` as users run it: started, crossed, killed and started again."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from farm import make_clips, processes_with
+from gallery_mirror import wait_until
+
+from hashreel.processes import python_command
+from hashreel.stack import free_port, running_stack
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+START_S = 180.0
+
+
+class Stack:
+    """One run of ``hashreel up`` over a folder."""
+
+    def __init__(self, data: Path, *arguments: str, **environment: str) -> None:
+        self.data = data
+        self.log = data.parent / f"up-{data.name}.log"
+        command = python_command("up", "--data", str(data), *(arguments or ("--port", "0")))
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command, env={**os.environ, "OMP_NUM_THREADS": "1", **environment}, stdout=log, stderr=log
+            )
+
+    @property
+    def url(self) -> str:
+        return running_stack(self.data) or ""
+
+    def wait_up(self) -> None:
+        wait_until(lambda: bool(self.url) or self.process.poll() is not None, "the stack comes up", seconds=START_S)
+        assert self.process.poll() is None, self.log.read_text()
+
+    def end(self, number: signal.Signals) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(60)
+
+    def call(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        data = json.dumps(body).encode() if body is not None else None
+        request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"})
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(request, timeout=30) as reply:
+            return json.load(reply)
+
+    def processes(self) -> list[int]:
+        """Return the ids of all that runs for this folder."""
+        return processes_with(str(self.data))
+
+    def children(self) -> dict[str, int]:
+        """Return the process ids of the direct children by their names: redis, serve, worker."""
+        words = {"serve": "\0serve\0", "worker": "\0worker\0", "redis": "unixsocket"}
+        found = {}
+        for pid in self.processes():
+            with suppress(OSError):
+                parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
+                command = Path(f"/proc/{pid}/cmdline").read_text()
+                if int(parent) == self.process.pid:
+                    found |= {name: pid for name, word in words.items() if word in command}
+        return found
+
+    def kill_child(self, name: str) -> None:
+        """Kill a child and wait until there is another one."""
+        before = self.children()[name]
+        os.kill(before, signal.SIGKILL)
+        wait_until(lambda: self.children().get(name, before) != before, f"{name} is back", seconds=START_S)
+
+    def socket_folder(self) -> Path:
+        return Path(json.loads((self.data / "stack.json").read_text())["redis_url"].split(":")[1].split("?")[0]).parent
+
+
+@pytest.fixture
+def stacks() -> Iterator[list[Stack]]:
+    started: list[Stack] = []
+    yield started
+    for stack in started:
+        if stack.process.poll() is None:
+            stack.process.kill()
+        stack.process.wait(10)
+
+
+def test_life_of_a_stack(tmp_path: Path, stacks: list[Stack]) -> None:
+    data = tmp_path / "data ü"
+    clip, second = make_clips(tmp_path / "clips", 2)
+    stack = Stack(data)
+    stacks.append(stack)
+    stack.wait_up()
+    assert set(stack.children()) == {"redis", "serve", "worker"}
+    assert stack.socket_folder().is_dir()
+
+    # Work is done and found.
+    job = stack.call("/v1/jobs", {"sources": [str(clip)]})
+    wait_until(lambda: stack.call(f"/v1/jobs/{job['id']}")["state"] == "done", "the clip is indexed", seconds=START_S)
+    assert stack.call(f"/v1/jobs/{job['id']}")["counts"]["indexed"] == 1
+    frame = str((job["videos"][0] << 32) | 1)
+    before = stack.call("/v1/search", {"query": {"frame": frame}})
+    assert before["hits"][0]["distance"] == 0
+    assert len(before["hits"]) == 3
+
+    # A second stack over the same folder is refused, and does the first no harm.
+    other = Stack(data)
+    stacks.append(other)
+    assert other.process.wait(60) == 1
+    assert f"another Hashreel runs over {data} at {stack.url}" in other.log.read_text()
+    assert stack.url
+
+    # So is one at the same port.
+    port = stack.url.rpartition(":")[2]
+    crowded = Stack(tmp_path / "elsewhere", "--port", port)
+    stacks.append(crowded)
+    assert crowded.process.wait(60) == 1
+    assert f"port {port} on 127.0.0.1 is taken" in crowded.log.read_text()
+    assert not (tmp_path / "elsewhere" / "redis").exists()
+
+    # A part that is killed comes back; what was committed is there.
+    stack.kill_child("redis")
+    wait_until(lambda: not search(stack, frame)["stale"], "the search service has found it")
+    assert search(stack, frame)["hits"] == before["hits"]
+    job = stack.call("/v1/jobs", {"sources": [str(second)]})
+
+    # Killed with -9, in the middle of work: nothing is left running.
+    socket_folder = stack.socket_folder()
+    assert stack.end(signal.SIGKILL) == -signal.SIGKILL
+    wait_until(lambda: not stack.processes(), "nothing outlives the stack")
+    assert stack.url == ""
+
+    # Started again: everything is there, and the work that was cut off is done.
+    stack = Stack(data)
+    stacks.append(stack)
+    stack.wait_up()
+    assert stack.socket_folder() != socket_folder
+    wait_until(lambda: stack.call(f"/v1/jobs/{job['id']}")["state"] == "done", "it is indexed", seconds=START_S)
+    after = stack.call("/v1/search", {"query": {"frame": frame}, "videos": [before["hits"][0]["video"]]})
+    assert after["hits"] == before["hits"]
+    assert stack.call("/v1/videos")["total"] == 2
+
+    # Ctrl-C.
+    socket_folder = stack.socket_folder()
+    assert stack.end(signal.SIGINT) in {0, 130}
+    assert stack.processes() == []
+    assert not socket_folder.exists()
+    assert not (data / "stack.json").exists()
+    assert "nothing that was committed is lost" in stack.log.read_text()
+
+
+def search(stack: Stack, frame: str) -> Any:
+    try:
+        return stack.call("/v1/search", {"query": {"frame": frame}})
+    except urllib.error.HTTPError as exc:
+        with exc:
+            return {"stale": True, "hits": [], "problem": exc.read()}
+
+
+def test_port_that_is_taken_by_another_program(tmp_path: Path, stacks: list[Stack]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        stacks.append(Stack(tmp_path / "data", "--port", str(port)))
+        assert stacks[0].process.wait(60) == 1
+    said = stacks[0].log.read_text()
+    assert re.search(rf"Error: port {port} on 127.0.0.1 is taken \(Address already in use\); use --port 0", said)
+    assert "Traceback" not in said
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("marker", "said"),
+    [('{"version": 99}', "has format 99, this version reads 1"), ("", "is damaged"), ("[1]", "is damaged")],
+)
+def test_folder_of_another_format_is_refused(tmp_path: Path, stacks: list[Stack], marker: str, said: str) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "format.json").write_text(marker)
+    stacks.append(Stack(data))
+    assert stacks[0].process.wait(60) == 1
+    output = stacks[0].log.read_text()
+    assert said in output
+    assert "Traceback" not in output
+    assert (data / "format.json").read_text() == marker
+    assert list((data / "redis").iterdir()) == []
+
+
+def test_interrupt_while_it_starts_leaves_nothing(tmp_path: Path, stacks: list[Stack]) -> None:
+    data = tmp_path / "data"
+    stacks.append(Stack(data))
+    wait_until(lambda: (data / "logs" / "redis.log").exists(), "Redis is being started")
+    assert stacks[0].end(signal.SIGINT) == 130
+    assert stacks[0].processes() == []
+    assert not (data / "stack.json").exists()
+
+
+def test_redis_that_cannot_start_is_named_with_its_log(tmp_path: Path, stacks: list[Stack]) -> None:
+    data = tmp_path / "data"
+    (data / "redis" / "appendonlydir").mkdir(parents=True)
+    (data / "redis" / "appendonlydir" / "appendonly.aof.manifest").write_text("this is no manifest\n")
+    stacks.append(Stack(data))
+    assert stacks[0].process.wait(60) == 1
+    said = stacks[0].log.read_text()
+    assert "Redis did not come up" in said
+    assert str(data / "logs" / "redis.log") in said
+    assert stacks[0].processes() == []
+
+
+@pytest.mark.full
+def test_every_child_that_is_killed_comes_back(tmp_path: Path, stacks: list[Stack]) -> None:
+    stack = Stack(tmp_path / "data", "--port", str(free_port("127.0.0.1")))
+    stacks.append(stack)
+    stack.wait_up()
+    for name in ("serve", "worker", "redis"):
+        stack.kill_child(name)
+    wait_until(lambda: bool(stack.url), "the service answers again", seconds=START_S)
+    (clip,) = make_clips(tmp_path / "clips", 1)
+    job = stack.call("/v1/jobs", {"sources": [str(clip)]})
+    wait_until(lambda: stack.call(f"/v1/jobs/{job['id']}")["state"] == "done", "it is indexed", seconds=START_S)
+    assert stack.end(signal.SIGTERM) == 0
+    assert stack.processes() == []
