@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hashreel.errors import BadInputError
 from search.evaluation.distance_counts import DistanceCounts, check_pairs
-from search.evaluation.exclusion import Exclusion
+from search.evaluation.exclusion import NO_GROUP, Exclusion
 from search.evaluation.groups import BoolArray, IntArray
 from search.evaluation.labels import Labels, all_pairs
 
@@ -119,7 +119,7 @@ class AnswerCounter:
         if len(distances) and not 0 <= distances.min() <= distances.max() < self._items.shape[1]:
             raise BadInputError(f"distances run to {distances.max()}; expected 0 to {self._items.shape[1] - 1}")
         group = self._exclusion.queries[query]
-        if group >= 0:
+        if group != NO_GROUP:
             is_allowed = self._exclusion.gallery[rows] != group
             rows, distances = rows[is_allowed], distances[is_allowed]
         labels = self._gallery.matrix[rows]

@@ -64,10 +64,12 @@ def choose_queries(
     for concept, name in enumerate(labels.concepts):
         holders = order[labels.matrix[order, concept]]
         if len(holders) < 2:
-            warnings.append(f"{name}: {len(holders)} items, so no query of it can find another")
+            warnings.append(f"{name}: items in the gallery: {len(holders)}; no query of it could find another")
             continue
         if per_concept is not None and len(holders) < per_concept:
-            warnings.append(f"{name}: {len(holders)} items, so fewer than {per_concept} queries")
+            warnings.append(
+                f"{name}: items in the gallery: {len(holders)}; fewer than the {per_concept} queries asked for"
+            )
         elif per_concept is not None:
             rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
             holders = rng.choice(holders, size=per_concept, replace=False)

@@ -126,6 +126,16 @@ class Truth:
         """Whether the file itself says what the queries are, by the role of at least one row."""
         return any(r.role != "gallery" for r in self.records)
 
+    @property
+    def gallery(self) -> tuple[TruthRecord, ...]:
+        """The records that may be returned, in order."""
+        return tuple(r for r in self.records if r.role != "query")
+
+    @property
+    def queries(self) -> tuple[TruthRecord, ...]:
+        """The records that the file lists as queries, in order."""
+        return tuple(r for r in self.records if r.role != "gallery")
+
     def labels_of(self, records: Sequence[TruthRecord]) -> Labels:
         """Return the labels of records, columns in the order of ``concepts``."""
         return Labels.from_sets([r.concepts for r in records], self.concepts)

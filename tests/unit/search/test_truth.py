@@ -42,6 +42,8 @@ def test_csv_of_pictures(tmp_path):
     ]
     assert truth.concepts == ("cat", "city scape", "gun/rifle")
     assert truth.has_listed_queries
+    assert [r.picture for r in truth.gallery] == ["a.jpg", "b.jpg"]
+    assert [r.picture for r in truth.queries] == ["a.jpg", "c.jpg"]
     assert truth.labels_of(truth.pictures).matrix.tolist() == [[1, 1, 0], [0, 0, 1], [0, 0, 0]]
 
 
@@ -221,7 +223,7 @@ def test_every_concept_gets_the_same_number_of_queries_that_contain_it():
     assert np.bincount(choice.pairs[:, 1], minlength=4).tolist() == [20, 20, min(20, num_rare), 0]
     assert labels.matrix[choice.rows[choice.pairs[:, 0]], choice.pairs[:, 1]].all()
     assert len(set(map(tuple, choice.pairs.tolist()))) == len(choice.pairs)
-    assert choice.warnings[-1] == "single: 1 items, so no query of it can find another"
+    assert choice.warnings[-1] == "single: items in the gallery: 1; no query of it could find another"
     assert (num_rare >= 20) == (len(choice.warnings) == 1)
 
 
