@@ -4,8 +4,8 @@
 
 DATA holds videos/compiled with shots.csv, videos/real, and scenes6/test. For every model three figures:
 
-- shots: the middle frame of each shot against frames every 0.5 s of all films but its own neighbourhood (±1 s); right if
-  the nearest code belongs to a stretch with the same clip. The mean distance of unrelated frames stands beside it.
+- shots: the middle frame of each shot against frames every 0.5 s of all films but its own neighbourhood (±1 s);
+  right if the nearest code belongs to a stretch with the same clip. Beside it the mean distance of unrelated frames.
 - duplicates: frames of real clips, greyed, with bars, a logo, cropped by a tenth, at half size, against all the
   originals; right if the nearest code is the frame itself or another of the same clip.
 - scenes: MAP@10 over min(K, R), tie-aware, every picture of scenes6/test as a query against the others.

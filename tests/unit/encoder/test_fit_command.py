@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 from click.testing import CliRunner
 from PIL import Image
@@ -59,3 +60,14 @@ def test_models_are_listed_shown_and_verified() -> None:
     verified = json.loads(runner.invoke(models, ["verify", "default", "--json"], catch_exceptions=False).stdout)
     assert verified["ok"] is True
     assert verified["fingerprint"] == shown["fingerprint"]
+
+
+def test_an_exported_model_gives_the_same_outputs(tmp_path: Path, pictures: Path) -> None:
+    run_fit("lsh", pictures, tmp_path / "mine")
+    file = tmp_path / "mine.onnx"
+    args = ["export", str(tmp_path / "mine"), "--out", str(file), "--batch", "2", "--json"]
+    assert json.loads(CliRunner().invoke(models, args, catch_exceptions=False).stdout)["bytes"] == file.stat().st_size
+    model = load_model(tmp_path / "mine", device="cpu", runtime="torch")
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    np.testing.assert_allclose(session.run(None, {"pixels": pixels})[0], model.outputs(list(pixels)), atol=1e-4)

@@ -7,88 +7,22 @@ import sys
 import textwrap
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+import tiny_training
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from tiny_training import CLASSES, colour_masks, colour_pictures, recipe
 
-from encoder.data.sets import MaskSet, PictureSet, single_label_targets
 from encoder.model import load_model
 from encoder.training.build import build_segmentation_network
 from encoder.training.inputs import store_maps
 from encoder.training.loop import LAST, seed_step
-from encoder.training.recipes import HashSettings, NetworkSettings, Recipe, SegmentationSettings
+from encoder.training.recipes import Recipe, SegmentationSettings
 from encoder.training.segmentation import SegmentationPhase
 from encoder.training.train import Environment, export_model, read_mask_classes, train_hash, train_segmentation
-from encoder.trunks import Trunk, registry
 from hashreel.errors import BadInputError, ConflictError, ModelFileError, NotFoundError
-
-CLASSES = ("red", "green", "blue")
-
-
-class TinyTrunk(Trunk):
-    """Two convolutions to 8 channels at stride 8."""
-
-    def __init__(self) -> None:
-        super().__init__("tiny", channels=8, stride=8, pooled_channels=8)
-        generator = torch.Generator().manual_seed(0)
-        self.body = nn.Sequential(nn.Conv2d(3, 8, 4, 4), nn.ReLU(), nn.Conv2d(8, 8, 2, 2), nn.ReLU())
-        for parameter in self.body.parameters():
-            parameter.data.normal_(std=0.3, generator=generator)
-
-    def forward(self, x: Tensor) -> Tensor:
-        feature_map: Tensor = self.body(x)
-        return feature_map
-
-
-registry._MAKERS["tiny"] = lambda pretrained, stride: TinyTrunk()
-
-
-def colour_pictures(count: int = 48) -> PictureSet:
-    """Return pictures of one noisy colour each."""
-    labels = np.arange(count) % 3
-
-    def read(i: int) -> NDArray[np.uint8]:
-        image = np.random.default_rng(i).integers(0, 100, (32, 32, 3)).astype(np.uint8)
-        image[:, :, labels[i]] += 150
-        return image
-
-    return PictureSet("colours", read, single_label_targets(labels, 3), CLASSES)
-
-
-def colour_masks(count: int = 16) -> MaskSet:
-    """Return pictures whose halves have different colours."""
-
-    def read(i: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        image = np.random.default_rng(i).integers(0, 100, (64, 64, 3)).astype(np.uint8)
-        mask = np.zeros((64, 64), np.uint8)
-        mask[:, :32], mask[:, 32:] = i % 3 + 1, (i + 1) % 3 + 1
-        for value in (1, 2, 3):
-            image[..., value - 1][mask == value] += 150
-        return image, mask
-
-    return MaskSet("halves", count, read, ("background", *CLASSES))
-
-
-def recipe(kind: str = "baseline", **changes: Any) -> Recipe:
-    network = NetworkSettings(
-        kind="psp" if kind == "psp" else "baseline",
-        trunk="tiny",
-        size=32,
-        input="gap" if kind == "psp" else "pooled",
-        hidden=(16,),
-        bits=16,
-        fuse_channels=16,
-        centre=True,
-        pretrained=False,
-    )
-    settings = {"epochs": 3, "batch": 8, "rate": 0.05, "held_out": 6, "loss": "orthohash", **changes}
-    segmentation = SegmentationSettings(epochs=2, batch=4, rate=0.05, trunk_factor=1.0) if kind == "psp" else None
-    return Recipe("test", "", network, HashSettings(**settings), segmentation)
 
 
 def state(network: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -208,12 +142,11 @@ def test_a_training_killed_with_sigkill_ends_with_the_same_weights(tmp_path: Pat
         textwrap.dedent(f"""
         import sys, time
         from pathlib import Path
-        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        sys.path.insert(0, {str(Path(tiny_training.__file__).parent)!r})
         import torch
         torch.set_num_threads(1)
-        from test_training import colour_pictures, recipe
-        from encoder.training.segmentation import SegmentationPhase
-from encoder.training.train import Environment, train_hash
+        from tiny_training import colour_pictures, recipe
+        from encoder.training.train import Environment, train_hash
         folder, pause = Path(sys.argv[1]), float(sys.argv[2])
         on_step = lambda *step: (print(step, flush=True), time.sleep(pause))
         train_hash(recipe(epochs=2), colour_pictures(), Environment(folder, on_step=on_step, checkpoint_every_s=0.0))
@@ -258,13 +191,12 @@ def test_two_ranks_on_gloo_equal_one(tmp_path: Path) -> None:
         import sys
         from dataclasses import replace
         from pathlib import Path
-        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        sys.path.insert(0, {str(Path(tiny_training.__file__).parent)!r})
         import torch
         torch.set_num_threads(1)
-        from test_training import colour_pictures, recipe
+        from tiny_training import colour_pictures, recipe
         from encoder.training.ranks import joined_ranks
-        from encoder.training.segmentation import SegmentationPhase
-from encoder.training.train import Environment, train_hash
+        from encoder.training.train import Environment, train_hash
         settings = recipe(freeze="features", loss="classification", held_out=0)
         settings = replace(settings, network=replace(settings.network, centre=False, dropout=0.0))
         with joined_ranks(torch.device("cpu")) as ranks:
