@@ -102,6 +102,10 @@ class Generations:
         numbers = self._store.video_numbers(record.id)
         for first in range(0, len(numbers), DROP_SLICE):
             part = numbers[first : first + DROP_SLICE]
+            for video in self._store.find_videos(part):
+                if video is not None and video.state in {"queued", "encoding"}:
+                    # So that the job that waits for it comes to an end.
+                    self._store.cancel(video.id)
             self._redis.unlink(*(key for v in part for key in self._keys.of_video(v)))
             self._redis.zrem(self._keys.gone, *part)
         # The record goes last: a drop that was interrupted can be repeated.

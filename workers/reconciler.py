@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import redis
 
+from indexer.generations import Generations
 from workers.messages import Unit, queue_name
 
 if TYPE_CHECKING:
     from hashreel.settings import Settings
+    from indexer.records import Generation
     from indexer.store import Store
     from workers.queue import Sender
     from workers.units import Units
@@ -121,7 +123,7 @@ class Reconciler:
     def _waiting(self) -> set[str]:
         """Return the names of all units that a message waits for."""
         names: set[str] = set()
-        for fingerprint in {generation.fingerprint for generation in self._store.collections().values()}:
+        for fingerprint in {generation.fingerprint for generation in self._generations()}:
             queue, start = queue_name(fingerprint), 0
             # New messages come in at the left, so between two pages none can move past the reader unseen.
             while page := cast("list[bytes]", self._broker.lrange(queue, start, start + PAGE - 1)):
@@ -129,14 +131,19 @@ class Reconciler:
                 start += PAGE
         return names
 
+    def _generations(self) -> list[Generation]:
+        """Return all generations, those too that are still being made or can be rolled back to."""
+        collections, every = self._store.collections(), Generations(self._store)
+        return [*collections.values(), *(generation for name in collections for generation in every.of(name))]
+
     def _resend(self, units: Sequence[Unit]) -> None:
         by_model: dict[str, list[Unit]] = {}
+        models = {generation.id: generation.fingerprint for generation in self._generations()} if units else {}
         for unit, record in zip(units, self._store.find_videos(unit.video for unit in units), strict=True):
-            if record is None or record.state not in {"queued", "encoding"}:
+            if record is None or record.state not in {"queued", "encoding"} or record.generation not in models:
                 self._units.finish([unit])
                 continue
-            fingerprint = self._store.generation(record.generation).fingerprint
-            by_model.setdefault(fingerprint, []).append(unit)
+            by_model.setdefault(models[record.generation], []).append(unit)
             self._units.touch(unit)
         for fingerprint, lost in by_model.items():
             logger.info("sending %d units again", len(lost), extra={"action": "resend", "units": len(lost)})
@@ -149,8 +156,8 @@ class Reconciler:
         self._purged_at = now
         self._store.purge(self._settings.delete_grace_s)
         self._store.forget_jobs(self._settings.job_keep_s)
-        for generation in self._store.collections().values():
-            self._store.trim_log(generation.id, self._settings.log_max_entries)
+        for number in {generation.id for generation in self._generations()}:
+            self._store.trim_log(number, self._settings.log_max_entries)
 
 
 def _task_id(message: bytes) -> str:

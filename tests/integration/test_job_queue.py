@@ -12,6 +12,7 @@ from stored_gallery import make_chunk
 from hashreel.errors import BadInputError, NotFoundError
 from hashreel.schemas import JobModel
 from indexer.chunks import Chunk
+from indexer.generations import Generations
 from workers.messages import Unit
 from workers.queue import JobQueue
 
@@ -210,6 +211,21 @@ def test_what_is_not_there_is_not_found(farm: Farm) -> None:
         farm.enqueue("clips", collection="nope")
     with pytest.raises(BadInputError):
         farm.enqueue("clips", policy={"kind": "every", "seconds": 1, "threshold": 3})
+
+
+def test_job_of_a_dropped_generation_comes_to_an_end(farm: Farm) -> None:
+    put(farm, "a.mp4", "b.mp4", "c.mp4")
+    live = farm.enqueue("clips")
+    for video in live.videos:
+        index(farm, video)
+    fresh = farm.store.create_generation("main", model="other", fingerprint="b7" * 32, bits=farm.model.bits)
+    job = farm.queue.reencode("main", fresh.id)
+    assert job.counts.queued == 3
+    Generations(farm.store).drop(fresh.id)
+    ended = farm.queue.job(job.id)
+    assert (ended.state, ended.counts.cancelled) == ("done", 3)
+    assert adds_up(ended)
+    assert farm.queue.job(live.id).counts.indexed == 3
 
 
 def test_forgotten_job_is_left_out_of_the_list(farm: Farm) -> None:

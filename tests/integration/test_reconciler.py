@@ -177,6 +177,31 @@ def test_units_go_to_the_queue_of_their_own_model(setup: Setup) -> None:
     assert setup.broker.llen(queue_name("b7" * 32)) == 1
 
 
+def test_work_of_a_generation_that_is_being_made_is_let_alone(setup: Setup) -> None:
+    fresh = setup.store.create_generation("main", model="model-b", fingerprint="b7" * 32, bits=12)
+    video = add_video(setup.store, fresh, 2)
+    setup.units.queue([Unit(video, 1)])
+    for _ in range(3):
+        setup.age(Unit(video, 1))
+        setup.reconciler.check()
+    assert setup.broker.llen(queue_name("b7" * 32)) == 1
+
+
+def test_units_of_a_dropped_generation_are_dropped(setup: Setup) -> None:
+    fresh = setup.store.create_generation("main", model="model-b", fingerprint="b7" * 32, bits=12)
+    video = add_video(setup.store, fresh, 2)
+    (kept,) = setup.enqueue(1)
+    setup.broker.flushdb()
+    setup.units.queue([Unit(video, 1)])
+    setup.store.redis.delete(*setup.store.keys.of_generation(fresh.id))
+    setup.store.redis.zrem(setup.store.keys.generations("main"), fresh.id)
+    for unit in (kept, Unit(video, 1)):
+        setup.age(unit)
+    setup.reconciler.check()
+    assert setup.waiting() == [str(kept)]
+    assert setup.units.queued_before(1e12) == [kept]
+
+
 def test_queue_longer_than_a_page_is_read_to_its_end(setup: Setup) -> None:
     units = setup.enqueue(1100)
     setup.broker.lrem(queue_name(FINGERPRINT), 1, message_of(setup, units[0]))
