@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from hashreel.errors import NotFoundError
 from indexer.chunks import frame_id
 from indexer.columns import Filter
 from indexer.gallery import Found, Gallery
+from indexer.snapshots import Snapshots
 from indexer.store import Store, connect
 
 MakeGallery = Callable[..., Gallery]
@@ -492,3 +494,54 @@ def test_searcher_that_starts_before_redis_comes_up(
     wait_until(lambda: gallery.is_ready, "the gallery is built")
     check_now(gallery, writer)
     gallery.close()
+
+
+def cross_everything(server: RedisServer, writer: Writer, folder: Path, steps: int) -> None:
+    """Write, snapshot, restart searchers, and roll Redis back, in any order; the log is right in the end."""
+    rng, store = np.random.default_rng(writer.rng.integers(2**32)), writer.store
+    snapshots = Snapshots(folder, writer.generation, kind="flat")
+
+    def opened() -> Gallery:
+        made = Gallery(store, writer.generation, kind="flat", snapshots=snapshots)
+        made.start()
+        return made
+
+    gallery, copies = opened(), [server.backup()]
+    for _ in range(steps):
+        for _ in range(int(rng.integers(1, 8))):
+            writer.step()
+        act = str(rng.choice(["check", "snapshot", "restart", "copy", "roll back", "kill", "trim"]))
+        if act == "snapshot" and gallery.is_ready:
+            gallery.snapshot()
+        elif act == "restart":
+            gallery.close()
+            gallery = opened()
+        elif act == "copy":
+            copies.append(server.backup())
+        elif act == "roll back":
+            server.roll_back(copies[int(rng.integers(len(copies)))])
+            writer.start_over()
+        elif act == "kill":
+            server.kill()
+            server.start()
+        elif act == "trim":
+            store.redis.xtrim("hr:g:1:log", maxlen=4, approximate=False)
+        check_now(gallery, writer)
+    gallery.close()
+    assert gallery.problem == ""
+
+
+def test_searchers_with_snapshots_are_right_whatever_is_rolled_back(
+    rolling: tuple[RedisServer, Writer], tmp_path: Path
+) -> None:
+    cross_everything(*rolling, tmp_path, 60)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("seed", range(3))
+def test_searchers_with_snapshots_are_right_after_hundreds_of_roll_backs(
+    private_redis: Callable[..., RedisServer], tmp_path: Path, seed: int
+) -> None:
+    server = private_redis()
+    store = Store(server.client())
+    cross_everything(server, Writer(store, make_generation(store), 50 + seed), tmp_path, 1500)

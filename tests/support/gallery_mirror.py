@@ -10,7 +10,7 @@ import numpy as np
 import redis
 from stored_gallery import BITS, Frame, add_video, make_chunk, nearest
 
-from indexer.chunks import Chunk
+from indexer.chunks import Chunk, decode_chunk
 from indexer.gallery import Found, Gallery
 from indexer.records import Generation
 from indexer.store import Store
@@ -85,6 +85,30 @@ class Writer:
         kinds = ["commit"] * 8 + ["delete", "replace", "cancel", "tag", "purge"]
         getattr(self, "_" + str(self.rng.choice(kinds)))()
         self.mirror.follow()
+
+    def start_over(self) -> None:
+        """Take up the state as it is now: Redis was rolled back to an earlier one."""
+        mirror = self.mirror
+        mirror.last, mirror.alive, mirror.history = "0-0", frozenset(), {"0-0": frozenset()}
+        records = self.store.find_videos(self.store.video_numbers(self.generation.id))
+        there = [record for record in records if record is not None]
+        self.whole = [record.id for record in there if record.state == "indexed"]
+        self.open, mirror.tags, mirror.alive = {}, {}, frozenset()
+        for record in there:
+            values = self.store.chunk_values([record.id])[0]
+            if record.tags:
+                mirror.tags[record.id] = record.tags
+            if record.state == "cancelled":
+                continue
+            if record.state in {"queued", "encoding"}:
+                self.open[record.id] = [chunk for chunk in range(record.chunks) if chunk not in values]
+            for chunk, value in values.items():
+                mirror.codes[record.id, chunk] = decode_chunk(value)
+                mirror.alive |= {(record.id, chunk)}
+        head = self.store.redis.hget(f"hr:g:{self.generation.id}:head", "id")
+        assert head is not None
+        mirror.last = head.decode()
+        mirror.history[mirror.last] = mirror.alive
 
     def query(self) -> np.ndarray:
         return make_chunk(self.rng, 1).codes[0]
