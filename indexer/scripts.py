@@ -194,14 +194,19 @@ return id
 """
 )
 
-# ARGV: 4 tags (JSON object)
+# ARGV: 4 tags to set (JSON object), '' removes one. The log entry carries all tags as they are then.
 SET_TAGS = (
     _COMMON
     + """
 local state = get('state')
 if not state or state == 'deleted' then return 'gone' end
-redis.call('HSET', V, 'tags', ARGV[4])
-return append('op', 'meta', 'v', v, 'tags', ARGV[4])
+local tags = cjson.decode(get('tags') or '{}')
+for name, value in pairs(cjson.decode(ARGV[4])) do
+  if value == '' then tags[name] = nil else tags[name] = value end
+end
+local text = cjson.encode(tags)
+redis.call('HSET', V, 'tags', text)
+return append('op', 'meta', 'v', v, 'tags', text)
 """
 )
 

@@ -340,7 +340,7 @@ class Store:
         return _text(self._delete(args=self._head(video)))
 
     def set_tags(self, video: int, tags: Mapping[str, str]) -> str:
-        """Replace a video's tags; return the log id, or "gone"."""
+        """Set some of a video's tags, an empty value removes one; return the log id, or "gone"."""
         return _text(self._tags(args=[*self._head(video), json.dumps(dict(tags))]))
 
     def purge_now(self, video: int) -> None:

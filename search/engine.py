@@ -284,9 +284,7 @@ class SearchEngine:
 
     def set_tags(self, video_id: int, tags: Tags) -> VideoModel:
         """Set tags (an empty value removes one)."""
-        record = self._store.video(video_id)
-        merged = {name: value for name, value in {**record.tags, **tags}.items() if value}
-        self._store.set_tags(video_id, merged)
+        self._store.set_tags(video_id, tags)
         return self.video(video_id)
 
     def delete_video(self, video_id: int, *, purge: bool = False) -> VideoModel:

@@ -160,7 +160,7 @@ class JobQueue:
         """Count a source that is indexed already, and list its video under the job; new tags are set."""
         record = self._store.find_video(known)
         if record is not None and not tags.items() <= record.tags.items():
-            self._store.set_tags(known, {**record.tags, **tags})
+            self._store.set_tags(known, tags)
         with self._store.redis.pipeline(transaction=True) as pipe:
             pipe.hincrby(self._store.keys.job(job), "total", 1)
             pipe.hincrby(self._store.keys.job(job), "n_skipped", 1)

@@ -200,8 +200,8 @@ def test_odd_text_comes_back_as_it_was(store: Store, rng: np.random.Generator, t
     assert record.source == printable(text)
     assert record.tags == {"k": printable(text)}
     assert record.warnings == [{"stage": "decode", "reason": printable(text), "at_ms": None}]
-    store.set_tags(video, {printable(text) or "k": "v"})
-    assert store.video(video).tags == {printable(text) or "k": "v"}
+    store.set_tags(video, {"k": "", printable(text) or "e": "v"})
+    assert store.video(video).tags == {printable(text) or "e": "v"}
     other = add_video(store, generation, 1)
     store.fail(other, "source", text, retryable=True)
     assert store.video(other).reason == printable(text)
@@ -209,6 +209,23 @@ def test_odd_text_comes_back_as_it_was(store: Store, rng: np.random.Generator, t
 
 def test_unprintable_bytes_of_a_name_become_the_replacement_character() -> None:
     assert printable(b"a\xffb".decode("utf-8", "surrogateescape")) == "a�b"
+
+
+def test_tags_that_are_set_at_once_are_all_kept(session_redis: RedisServer, store: Store) -> None:
+    video = add_video(store, make_generation(store), 1, tags={"old": "1"})
+
+    def tag(own: Store, name: str) -> None:
+        for number in range(20):
+            own.set_tags(video, {f"{name}{number}": "x"})
+
+    threads = [threading.Thread(target=tag, args=(Store(session_redis.client()), name)) for name in "abc"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert store.video(video).tags == {"old": "1"} | {f"{name}{n}": "x" for name in "abc" for n in range(20)}
+    store.set_tags(video, dict.fromkeys(store.video(video).tags, ""))
+    assert store.video(video).tags == {}
 
 
 # The running hash
