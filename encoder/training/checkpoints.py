@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from hashreel.errors import ConflictError, ModelFileError
 
-__all__ = ["Progress", "load_checkpoint", "save_checkpoint"]
+__all__ = ["Progress", "load_checkpoint", "read_network_tensors", "save_checkpoint"]
 
 NETWORK = "network."
 OPTIMISER = "optimiser."
@@ -80,6 +80,20 @@ def load_checkpoint(path: Path, network: nn.Module, optimiser: torch.optim.Optim
         raise ModelFileError(f"{path} is not a checkpoint of this training: {exc}") from exc
     _fill_optimiser(optimiser, _part(tensors, OPTIMISER))
     return progress
+
+
+def read_network_tensors(path: Path) -> dict[str, Tensor]:
+    """Return the network's tensors in a checkpoint.
+
+    Raises:
+        ModelFileError: If the file is missing or damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = [name for name in file.keys() if name.startswith(NETWORK)]  # noqa: SIM118 - not a dict
+            return {name.removeprefix(NETWORK): file.get_tensor(name) for name in names}
+    except (OSError, SafetensorError) as exc:
+        raise ModelFileError(f"{path} is not a checkpoint: {exc}") from exc
 
 
 def _optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -20,7 +20,7 @@ from encoder.training.ranks import Ranks
 from encoder.training.recipes import Schedule
 from hashreel.errors import BadInputError
 
-__all__ = ["LAST", "Phase", "RunOptions", "run_phase", "seed_step"]
+__all__ = ["BEST", "LAST", "Phase", "RunOptions", "run_phase", "seed_step"]
 
 logger = logging.getLogger(__name__)
 

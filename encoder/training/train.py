@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from torch import Tensor, nn
+from torch import nn
 
 from encoder.data.sets import MaskSet, PictureSet
 from encoder.fingerprints import canonical_json
@@ -21,7 +20,7 @@ from encoder.model_files import Manifest
 from encoder.networks import HashNetwork
 from encoder.networks.segmentation import SegmentationNetwork
 from encoder.training.build import architecture, build_hash_network, build_segmentation_network
-from encoder.training.checkpoints import NETWORK, Progress
+from encoder.training.checkpoints import Progress, read_network_tensors
 from encoder.training.hashing import HashPhase
 from encoder.training.inputs import mask_digest, picture_digest, store_inputs, store_maps
 from encoder.training.loop import LAST, RunOptions, run_phase
@@ -237,11 +236,8 @@ def export_model(
 def _start_from_segmentation(network: HashNetwork, folder: Path) -> None:
     path = folder / "segmentation" / LAST
     try:
-        with safe_open(path, framework="pt") as file:
-            names = [name for name in file.keys() if name.startswith(NETWORK)]  # noqa: SIM118 - not a dict
-            state: dict[str, Tensor] = {name.removeprefix(NETWORK): file.get_tensor(name) for name in names}
-        missing, unexpected = network.load_state_dict(state, strict=False)
-    except (OSError, RuntimeError) as exc:
+        missing, unexpected = network.load_state_dict(read_network_tensors(path), strict=False)
+    except RuntimeError as exc:
         raise ModelFileError(f"{path} does not fit the recipe's network: {exc}") from exc
     left = [name for name in missing if not name.startswith("head.")]
     if left or unexpected:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["cli"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+SHEET_ROWS = 4
 DIRECTORY = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
@@ -143,6 +144,39 @@ def segmentation(recipe: str, **options: Any) -> None:
         _, progress = train_segmentation(settings, data, environment, held_out=held_out)
         if environment.ranks.is_first:
             _report(options, "segmentation", progress.history, {"classes": list(data.classes)})
+
+
+@cli.command(
+    epilog="""
+\b
+Example:
+  hashreel train score psp-roads-lite0-cpu runs/roads --voc data/roads --classes classes.txt --split test
+"""
+)
+@click.argument("recipe")
+@click.argument("run", type=DIRECTORY)
+@_mask_options
+@click.option("--picture", type=click.Path(path_type=Path, dir_okay=False), help="PNG of predictions beside the truth.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def score(recipe: str, run: Path, picture: Path | None, as_json: bool, **options: Any) -> None:
+    """Score the best weights of a segmentation phase in RUN on a split: pixel accuracy and IoU by class."""
+    from encoder.training.judge import class_overlaps, judge_segmentation, load_segmentation, prediction_sheet
+    from encoder.training.loop import BEST, LAST
+    from encoder.training.recipes import load_recipe
+
+    settings = load_recipe(recipe)
+    data, _ = _masks(options)
+    best = run / "segmentation" / BEST
+    network = load_segmentation(settings, best if best.is_file() else best.with_name(LAST), len(data.classes))
+    figures = class_overlaps(judge_segmentation(network, data, settings.network.size), data.classes)
+    if picture is not None:
+        shown = [i * len(data) // SHEET_ROWS for i in range(min(SHEET_ROWS, len(data)))]
+        prediction_sheet(network, data, settings.network.size, shown).save(picture)
+    if as_json:
+        click.echo(json.dumps({"run": str(run), "pictures": len(data), "figures": figures}))
+        return
+    for name, value in figures.items():
+        click.echo(f"{name}: {value:.4f}")
 
 
 @cli.command(

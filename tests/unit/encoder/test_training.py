@@ -18,6 +18,7 @@ from tiny_training import CLASSES, colour_masks, colour_pictures, recipe
 from encoder.model import load_model
 from encoder.training.build import build_segmentation_network
 from encoder.training.inputs import store_maps
+from encoder.training.judge import class_overlaps, judge_segmentation, load_segmentation, prediction_sheet
 from encoder.training.loop import LAST, seed_step
 from encoder.training.recipes import Recipe, SegmentationSettings
 from encoder.training.segmentation import SegmentationPhase
@@ -271,3 +272,20 @@ def test_learning_curves_are_written(tmp_path: Path) -> None:
     write_curves(tmp_path, [{"epoch": 0, "loss": 2.0, "score": 0.1}, {"epoch": 1, "loss": 1.0, "score": 0.3}])
     assert (tmp_path / "history.csv").read_text().splitlines()[1] == "0,2.0,0.1"
     assert (tmp_path / "history.png").stat().st_size > 500
+
+
+def test_a_finished_segmentation_is_judged_and_shown(tmp_path: Path) -> None:
+    settings = recipe("psp")
+    data = colour_masks(6)
+    network, _ = train_segmentation(settings, data, Environment(tmp_path), held_out=data)
+    loaded = load_segmentation(settings, tmp_path / "segmentation" / LAST, 4)
+    assert_same(state(network), state(loaded))
+    counts = judge_segmentation(loaded, data, 32)
+    assert counts.sum() == 6 * 32 * 32
+    figures = class_overlaps(counts, data.classes)
+    assert {"pixel_accuracy", "mean_iou", "iou_red"} <= set(figures)
+    assert prediction_sheet(loaded, data, 32, [0, 1]).size == (3 * 32 + 8, 2 * 32 + 4)
+    with pytest.raises(BadInputError, match="3 classes"):
+        load_segmentation(settings, tmp_path / "segmentation" / LAST, 3)
+    with pytest.raises(ModelFileError, match="not a checkpoint"):
+        load_segmentation(settings, tmp_path / "nothing", 4)
