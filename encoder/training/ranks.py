@@ -45,6 +45,15 @@ class Ranks:
                 dist.all_reduce(buffer)
                 buffer /= self.world
 
+    @contextmanager
+    def first_alone(self) -> Iterator[None]:
+        """Let the first process through the block before the others: for files that it makes and they read."""
+        if self.world > 1 and not self.is_first:
+            dist.barrier()
+        yield
+        if self.world > 1 and self.is_first:
+            dist.barrier()
+
     def total(self, value: float) -> float:
         """Return the sum of a number over all processes."""
         if self.world == 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,9 +93,10 @@ def train_segmentation(
     size, folder = recipe.network.size, environment.folder / "features"
     stored = held_out_stored = None
     if settings.freeze == "trunk":
-        stored = store_maps(folder, network.trunk, data, size, environment.on_store)
-        if held_out is not None:
-            held_out_stored = store_maps(folder, network.trunk, held_out, size, environment.on_store)
+        with environment.ranks.first_alone():
+            stored = store_maps(folder, network.trunk, data, size, environment.on_store)
+            if held_out is not None:
+                held_out_stored = store_maps(folder, network.trunk, held_out, size, environment.on_store)
     phase = SegmentationPhase(
         network,
         data,
@@ -146,10 +148,17 @@ def train_hash(
     loss = create_loss(settings.loss, recipe.network.bits, len(data.classes), **settings.loss_options)
     stored = held_out_stored = None
     if settings.freeze != "none":
-        folder, report = environment.folder / "features", environment.on_store
-        stored = store_inputs(folder, network, train, transform, settings.freeze, report, flip=settings.flip)
-        if held_out is not None:
-            held_out_stored = store_inputs(folder, network, held_out, transform, settings.freeze, report, flip=False)
+        store = partial(
+            store_inputs,
+            environment.folder / "features",
+            network,
+            transform=transform,
+            freeze=settings.freeze,
+            report=environment.on_store,
+        )
+        with environment.ranks.first_alone():
+            stored = store(data=train, flip=settings.flip)
+            held_out_stored = store(data=held_out, flip=False) if held_out is not None else None
     phase = HashPhase(
         network,
         train,

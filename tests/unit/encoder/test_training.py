@@ -201,8 +201,7 @@ def test_two_ranks_on_gloo_equal_one(tmp_path: Path) -> None:
         settings = recipe(freeze="features", loss="classification", held_out=0)
         settings = replace(settings, network=replace(settings.network, centre=False, dropout=0.0))
         with joined_ranks(torch.device("cpu")) as ranks:
-            folder = Path(sys.argv[1]) if ranks.is_first else Path(sys.argv[1] + "-other")
-            train_hash(settings, colour_pictures(), Environment(folder, ranks=ranks))
+            train_hash(settings, colour_pictures(), Environment(Path(sys.argv[1]), ranks=ranks))
         """)
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), "OMP_NUM_THREADS": "1"}
