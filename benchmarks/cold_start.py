@@ -23,7 +23,7 @@ import numpy as np
 from benchmarks.codes import clustered
 from hashreel.stack import redis_program
 from indexer.chunks import video_range
-from indexer.columns import Column, Columns
+from indexer.columns import Column, Columns, Stretch
 from indexer.index import make_index
 from indexer.log import Log
 from indexer.records import Generation

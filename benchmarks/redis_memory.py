@@ -4,7 +4,7 @@
 
 Videos are registered, planned and committed through the same calls as by workers, ten minutes a chunk; then
 the log is trimmed and the job's records expire, as they do in service. Codes are of 48 bits, with and without
-concept masks.
+masks and areas of 11 concepts.
 """
 
 from __future__ import annotations
@@ -62,8 +62,10 @@ def fill(store: Store, videos: int, frames: int, has_concepts: bool) -> None:
             count = min(CHUNK_FRAMES, frames - start)
             times = (1000 * np.arange(start, start + count)).astype(np.uint32)
             codes = rng.integers(0, 256, (count, BITS // 8), dtype=np.uint8)
-            concepts = rng.integers(0, 2**32, count, dtype=np.uint32) if has_concepts else None
-            store.commit(video, place, Chunk(times, codes, concepts, BITS, FINGERPRINT), seconds=(1.5, 2.5, 0.01))
+            concepts = rng.integers(0, 2**11, count, dtype=np.uint32) if has_concepts else None
+            areas = rng.integers(0, 16, (count, 11), dtype=np.uint8) if has_concepts else None
+            chunk = Chunk(times, codes, concepts, BITS, FINGERPRINT, areas)
+            store.commit(video, place, chunk, seconds=(1.5, 2.5, 0.01))
     store.trim_log(generation.id, 1000)
     store.forget_jobs(60)
 
@@ -100,7 +102,7 @@ def main() -> int:
     for has_concepts, bar in BARS.items():
         found = bytes_a_frame(arguments.videos, arguments.frames, has_concepts)
         missed += found > bar
-        what = "codes and concepts" if has_concepts else "codes"
+        what = "codes, 11 concepts with their areas" if has_concepts else "codes"
         print(f"| {what} | {found:.1f} | ≤ {bar:.0f} | {'met' if found <= bar else 'MISSED'} |")
     return 1 if missed else 0
 

@@ -18,6 +18,7 @@ __all__ = [
     "Collection",
     "CollectionRequest",
     "Collections",
+    "ConceptArea",
     "CutoverRequest",
     "Dropped",
     "EnqueueRequest",
@@ -134,6 +135,13 @@ class SearchOptions(_Request):
     ] = None
     group_by: Annotated[Literal["video"] | None, Field(description="`video`: the best frame of each video.")] = None
     exclude_video: Annotated[VideoId | None, Field(description="Leave this video out.")] = None
+    concepts: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=100)]] | None,
+        Field(max_length=32, description="Only frames in which the model sees all of these concepts."),
+    ] = None
+    min_area: Annotated[
+        float | None, Field(gt=0, le=1, description="Least share of the picture that each of `concepts` covers.")
+    ] = None
     exclude_self: Annotated[bool, Field(description="Leave the query's own frame out; for frame queries.")] = False
     ties: Annotated[
         Literal["id", "asymmetric"],
@@ -149,6 +157,8 @@ class SearchOptions(_Request):
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
+        if self.min_area is not None and not self.concepts:
+            raise ValueError("min_area goes with concepts")
         if self.between is not None and self.between[0] > self.between[1]:
             raise ValueError(f"between is {self.between}; the start must not be after the end")
         return self
@@ -177,6 +187,13 @@ class Position(_Reply):
     log_id: str
 
 
+class ConceptArea(_Reply):
+    """A concept that the model sees in a frame, and the share of the picture that it covers (to a fifth or so)."""
+
+    name: str
+    area: float
+
+
 class HitModel(_Reply):
     """One frame of the answer."""
 
@@ -187,6 +204,9 @@ class HitModel(_Reply):
     frame_id: str
     code: str
     tags: Tags = {}
+    concepts: Annotated[
+        list[ConceptArea], Field(description="What the model sees in the frame, the largest first.")
+    ] = []
 
     @property
     def time_s(self) -> float:
@@ -380,6 +400,7 @@ class Collection(_Reply):
     model: str
     fingerprint: str
     bits: int
+    concepts: Annotated[list[str], Field(description="Concepts that its model predicts.")] = []
     frames: int
     videos: int
     position: Position

@@ -2,7 +2,8 @@
 
 A frame id is ``video * 2**32 + chunk * 2**20 + index``. A chunk value is a header and then one fixed-size
 record a key-frame: the presentation time in ms (u32), the packed code and, where the model predicts
-concepts, a mask of them (u32). All integers are little-endian.
+concepts, a mask of them (u32) and their areas (half a byte each, see ``indexer.areas``). All
+integers are little-endian.
 """
 
 from __future__ import annotations
@@ -11,15 +12,18 @@ import hashlib
 import re
 import struct
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from encoder.codes import MAX_BITS, MIN_BITS, Codes, check_codes, num_code_bytes
 from hashreel.errors import BadInputError, LogCorruptError
+from indexer.areas import pack_levels, unpack_levels
 
 __all__ = [
     "MAX_CHUNKS",
+    "MAX_CONCEPTS",
     "MAX_FRAMES",
     "MAX_VIDEO",
     "Chunk",
@@ -37,8 +41,9 @@ MAX_CHUNKS = 1 << CHUNK_BITS
 MAX_FRAMES = 1 << INDEX_BITS
 # One less than fits, so that the end of the last video's range is an int64 too.
 MAX_VIDEO = (1 << 31) - 2
+MAX_CONCEPTS = 32
 
-# magic, version, flags, bits, record size, reserved, records, fingerprint
+# magic, version, flags, bits, record size, concepts with areas, records, fingerprint
 _HEADER = struct.Struct("<4sBBHHHI32s")
 _MAGIC, _VERSION, _HAS_CONCEPTS = b"HRCV", 1, 1
 _MAX_U32 = (1 << 32) - 1
@@ -83,6 +88,7 @@ class Chunk:
         concepts: uint32 [n] masks, or None.
         bits: Length of a code.
         fingerprint: Fingerprint of the model that made the codes, 64 hex digits.
+        areas: uint8 [n, C], level of each concept's area (see ``indexer.areas``), or None; goes with ``concepts``.
     """
 
     times_ms: NDArray[np.uint32]
@@ -90,14 +96,19 @@ class Chunk:
     concepts: NDArray[np.uint32] | None
     bits: int
     fingerprint: str
+    areas: NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
         return len(self.times_ms)
 
 
-def _record(bits: int, has_concepts: bool) -> np.dtype[np.void]:
-    fields = [("time_ms", "<u4"), ("code", "u1", (num_code_bytes(bits),))]
-    return np.dtype([*fields, ("concepts", "<u4")] if has_concepts else fields)
+def _record(bits: int, has_concepts: bool, num_areas: int) -> np.dtype[np.void]:
+    fields: list[tuple[Any, ...]] = [("time_ms", "<u4"), ("code", "u1", (num_code_bytes(bits),))]
+    if has_concepts:
+        fields.append(("concepts", "<u4"))
+    if num_areas:
+        fields.append(("areas", "u1", ((num_areas + 1) // 2,)))
+    return np.dtype(fields)
 
 
 def encode_chunk(chunk: Chunk) -> bytes:
@@ -117,16 +128,33 @@ def encode_chunk(chunk: Chunk) -> bytes:
     if count > MAX_FRAMES:
         raise BadInputError(f"a chunk has {count} frames; at most {MAX_FRAMES}")
     _check_times(chunk.times_ms)
-    dtype = _record(chunk.bits, concepts is not None)
+    num_areas = _num_areas(chunk)
+    dtype = _record(chunk.bits, concepts is not None, num_areas)
     records = np.zeros(count, dtype)
     records["time_ms"] = chunk.times_ms
     records["code"] = codes
     if concepts is not None:
         records["concepts"] = concepts
+    if chunk.areas is not None and num_areas:
+        records["areas"] = pack_levels(chunk.areas)
     flags = _HAS_CONCEPTS if concepts is not None else 0
     fingerprint = _fingerprint_bytes(chunk.fingerprint)
-    header = _HEADER.pack(_MAGIC, _VERSION, flags, chunk.bits, dtype.itemsize, 0, count, fingerprint)
+    header = _HEADER.pack(_MAGIC, _VERSION, flags, chunk.bits, dtype.itemsize, num_areas, count, fingerprint)
     return header + records.tobytes()
+
+
+def _num_areas(chunk: Chunk) -> int:
+    """Return how many concepts have an area in each record."""
+    areas = chunk.areas
+    if areas is None:
+        return 0
+    is_fit = areas.dtype == np.uint8 and areas.ndim == 2 and len(areas) == len(chunk.times_ms)
+    if chunk.concepts is None or not is_fit or areas.shape[1] > MAX_CONCEPTS or (areas > 15).any():
+        raise BadInputError(
+            f"a chunk has areas of dtype {areas.dtype}, shape {areas.shape}; expected uint8 [n, C] levels "
+            f"0 to 15, C at most {MAX_CONCEPTS}, with concept masks"
+        )
+    return int(areas.shape[1])
 
 
 def _check_times(times_ms: NDArray[np.uint32]) -> None:
@@ -154,12 +182,13 @@ def decode_chunk(value: bytes) -> Chunk:
     """
     if len(value) < _HEADER.size:
         raise LogCorruptError(f"a chunk value has {len(value)} bytes; the header alone takes {_HEADER.size}")
-    magic, version, flags, bits, size, _, count, fingerprint = _HEADER.unpack_from(value)
+    magic, version, flags, bits, size, num_areas, count, fingerprint = _HEADER.unpack_from(value)
     if magic != _MAGIC or version != _VERSION:
         raise LogCorruptError(f"a chunk value starts with {magic!r} version {version}; expected {_MAGIC!r} {_VERSION}")
-    if not MIN_BITS <= bits <= MAX_BITS or flags & ~_HAS_CONCEPTS:
+    is_known = not flags & ~_HAS_CONCEPTS and num_areas <= (MAX_CONCEPTS if flags & _HAS_CONCEPTS else 0)
+    if not MIN_BITS <= bits <= MAX_BITS or not is_known:
         raise LogCorruptError(f"a chunk value has codes of {bits} bits and flags {flags:#x}; this is no chunk value")
-    dtype = _record(bits, bool(flags & _HAS_CONCEPTS))
+    dtype = _record(bits, bool(flags & _HAS_CONCEPTS), num_areas)
     if dtype.itemsize != size or len(value) != _HEADER.size + count * size:
         raise LogCorruptError(f"a chunk value of {count} records of {size} bytes has {len(value)} bytes in all")
     records = np.frombuffer(value, dtype, offset=_HEADER.size)
@@ -175,6 +204,7 @@ def decode_chunk(value: bytes) -> Chunk:
         concepts=np.ascontiguousarray(records["concepts"], dtype=np.uint32) if flags & _HAS_CONCEPTS else None,
         bits=bits,
         fingerprint=fingerprint.hex(),
+        areas=unpack_levels(np.ascontiguousarray(records["areas"]), num_areas) if num_areas else None,
     )
 
 

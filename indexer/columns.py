@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,19 +10,34 @@ from numpy.typing import NDArray
 
 from hashreel.errors import NotFoundError
 from indexer.chunks import chunk_base, split_frame_id, video_range
-from indexer.ranges import all_but, intersect_ranges
+from indexer.ranges import all_but, intersect_ranges, ranges_of_ids
 from indexer.records import VideoRecord
 
-__all__ = ["Column", "Columns", "Filter"]
+__all__ = ["Column", "Columns", "Filter", "Stretch"]
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """The frames of one chunk: uint32 [n] times in ms and, of a model that predicts concepts, what is in them.
+
+    Attributes:
+        times_ms: uint32 [n], ascending.
+        concepts: uint32 [n] masks, or None.
+        areas: uint8 [n, C] levels (see ``indexer.areas``), or None.
+    """
+
+    times_ms: NDArray[np.uint32]
+    concepts: NDArray[np.uint32] | None = None
+    areas: NDArray[np.uint8] | None = None
 
 
 @dataclass
 class Column:
-    """One video: its source, tags, and for each chunk the uint32 times of its frames in ms."""
+    """One video: its source, its tags, and its frames by chunk."""
 
     source: str
     tags: dict[str, str]
-    times: dict[int, NDArray[np.uint32]] = field(default_factory=dict)
+    chunks: dict[int, Stretch] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -35,6 +50,8 @@ class Filter:
         between_ms: Start (inclusive) and end (exclusive) of the frames' times.
         exclude_video: A video that is left out.
         exclude_frame: A frame that is left out.
+        concepts: Mask of concepts that a frame must contain, all of them; 0 asks for none.
+        least_level: Least level of area of each of these concepts, 1 to 15.
     """
 
     videos: Collection[int] | None = None
@@ -42,6 +59,8 @@ class Filter:
     between_ms: tuple[int, int] | None = None
     exclude_video: int | None = None
     exclude_frame: int | None = None
+    concepts: int = 0
+    least_level: int = 1
 
     @property
     def is_empty(self) -> bool:
@@ -55,17 +74,17 @@ class Columns:
     def __init__(self) -> None:
         self.videos: dict[int, Column] = {}
 
-    def add(self, record: VideoRecord, chunk: int, times_ms: NDArray[np.uint32]) -> None:
+    def add(self, record: VideoRecord, chunk: int, stretch: Stretch) -> None:
         """Add a chunk of a video."""
         column = self.videos.get(record.id)
         if column is None:
             column = self.videos[record.id] = Column(record.source, record.tags)
-        column.times[chunk] = times_ms
+        column.chunks[chunk] = stretch
 
     def has_chunk(self, video: int, chunk: int) -> bool:
         """Return whether a chunk is here."""
         column = self.videos.get(video)
-        return column is not None and chunk in column.times
+        return column is not None and chunk in column.chunks
 
     def drop(self, video: int) -> bool:
         """Forget a video; return whether it was here."""
@@ -73,12 +92,21 @@ class Columns:
 
     def time_ms(self, frame: int) -> int:
         """Return the time of a frame; NotFoundError if it is not in the gallery."""
+        stretch, index = self._place(frame)
+        return int(stretch.times_ms[index])
+
+    def areas(self, frame: int) -> NDArray[np.uint8] | None:
+        """Return the levels of a frame's concept areas, uint8 [C]; None if the model predicts none."""
+        stretch, index = self._place(frame)
+        return None if stretch.areas is None else stretch.areas[index]
+
+    def _place(self, frame: int) -> tuple[Stretch, int]:
         video, chunk, index = split_frame_id(frame)
         column = self.videos.get(video)
-        times = column.times.get(chunk) if column else None
-        if times is None or index >= len(times):
+        stretch = column.chunks.get(chunk) if column else None
+        if stretch is None or index >= len(stretch.times_ms):
             raise NotFoundError(f"frame {frame} is not in the gallery")
-        return int(times[index])
+        return stretch, index
 
     def allowed(self, filter_: Filter) -> NDArray[np.int64] | None:
         """Return the ids that pass a filter as half-open ranges, int64 [m, 2]; None for all."""
@@ -93,13 +121,14 @@ class Columns:
     def _by_video(self, filter_: Filter) -> NDArray[np.int64] | None:
         if filter_ == Filter(exclude_frame=filter_.exclude_frame):
             return None
-        ranges: list[tuple[int, int]] = []
+        ranges: list[NDArray[np.int64]] = [np.empty((0, 2), np.int64)]
+        is_whole = filter_.between_ms is None and not filter_.concepts
         for video in self._candidates(filter_):
-            if filter_.between_ms is None:
-                ranges.append(video_range(video))
+            if is_whole:
+                ranges.append(np.array([video_range(video)], np.int64))
             else:
-                ranges.extend(self._stretches(video, filter_.between_ms))
-        return np.array(ranges, dtype=np.int64).reshape(-1, 2)
+                ranges.extend(self._stretches(video, filter_))
+        return np.concatenate(ranges)
 
     def _candidates(self, filter_: Filter) -> list[int]:
         pool = self.videos if filter_.videos is None else set(filter_.videos) & self.videos.keys()
@@ -111,11 +140,29 @@ class Columns:
             and all(self.videos[video].tags.get(name) in values for name, values in wanted)
         )
 
-    def _stretches(self, video: int, between_ms: tuple[int, int]) -> list[tuple[int, int]]:
-        stretches = []
-        for chunk, times in sorted(self.videos[video].times.items()):
-            first, end = np.searchsorted(times, between_ms)
-            if first < end:
-                base = chunk_base(video, chunk)
-                stretches.append((base + int(first), base + int(end)))
-        return stretches
+    def _stretches(self, video: int, filter_: Filter) -> Iterator[NDArray[np.int64]]:
+        """Yield the ranges of a video's frames that pass the filters on frames, int64 [m, 2] a chunk."""
+        for chunk, stretch in sorted(self.videos[video].chunks.items()):
+            first, end = 0, len(stretch.times_ms)
+            if filter_.between_ms is not None:
+                first, end = map(int, np.searchsorted(stretch.times_ms, filter_.between_ms))
+            if first >= end:
+                continue
+            base = chunk_base(video, chunk)
+            if filter_.concepts:
+                rows = first + np.flatnonzero(_contains(stretch, filter_)[first:end])
+                yield ranges_of_ids(base + rows)
+            else:
+                yield np.array([[base + first, base + end]], np.int64)
+
+
+def _contains(stretch: Stretch, filter_: Filter) -> NDArray[np.bool_]:
+    """Return which frames contain all the wanted concepts, bool [n]."""
+    wanted = np.uint32(filter_.concepts)
+    if stretch.concepts is None:
+        return np.zeros(len(stretch.times_ms), np.bool_)
+    has_all = (stretch.concepts & wanted) == wanted
+    if filter_.least_level > 1 and stretch.areas is not None:
+        columns = [c for c in range(stretch.areas.shape[1]) if filter_.concepts >> c & 1]
+        has_all &= (stretch.areas[:, columns] >= filter_.least_level).all(axis=1)
+    return np.asarray(has_all)

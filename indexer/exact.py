@@ -23,7 +23,7 @@ from indexer.arguments import bytes_of, check_frame_ids, check_new_frames, check
 from indexer.buffers import clear_bits, filled_bitmap
 from indexer.index import Found, Index, allowed_ranges
 from indexer.kernels.answer import answer, answer_by_scan
-from indexer.kernels.parts import Answers, Part, Query
+from indexer.kernels.parts import Answers, Part, Query, make_answers
 from indexer.kernels.rows import count_alive, list_alive
 from indexer.kernels.weighted import answer_weighted
 from indexer.multi_index import MIN_TABLE_ROWS
@@ -234,9 +234,8 @@ class ExactIndex(Index):
     ) -> Answers:
         state = self._state
         ranges, main, most = state.admitted(allowed)
-        shape = (len(queries), min(room, most))
-        answers = Answers(np.empty(shape, np.int32), np.empty(shape, np.int64), np.zeros(len(queries), np.int64))
-        if shape[1]:
+        answers = make_answers(len(queries), min(room, most))
+        if min(room, most):
             query = Query(queries, radii, ranges, False)
             self._run(query, main, state, answers)
         return answers
@@ -269,8 +268,7 @@ class ExactIndex(Index):
     ) -> NDArray[np.int64]:
         state = self._state
         ranges, main, _ = state.admitted(allowed)
-        none = np.empty((len(queries), 0), np.int32)
-        answers = Answers(none, none.astype(np.int64), np.zeros(len(queries), np.int64))
+        answers = make_answers(len(queries), 0)
         query = Query(queries, radii, ranges, True)
         self._run(query, main, state, answers)
         return answers.sizes
@@ -370,7 +368,7 @@ class ExactIndex(Index):
 def _blocks(state: _State, ranges: Ranges | None, block: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint64]]]:
     """Yield live frames in the order of their ids, as (int64 [b], uint64 [b, words])."""
     late_ids, late_rows = state.delta.in_order(ranges)
-    rows = list_alive(state.alive, state.main.row_ranges(ranges))
+    rows = _live_rows(state, ranges)
     ids = np.concatenate((state.main.ids_of(rows), late_ids))
     order = np.argsort(ids, kind="stable")
     main_codes = state.main.codes.reshape(-1, state.delta.codes.shape[1])
@@ -399,10 +397,18 @@ def _buried(main: SortedPart, alive: NDArray[np.uint64], ranges: Ranges) -> tupl
     return left, int(removed)
 
 
+def _live_rows(state: _State, ranges: Ranges | None) -> NDArray[np.int64]:
+    """Return the live rows of the main part inside id ranges, in order."""
+    row_ranges = state.main.row_ranges(ranges)
+    rows = np.empty(count_alive(state.alive, row_ranges), np.int64)
+    list_alive(state.alive, row_ranges, rows)
+    return rows
+
+
 def _check_absent(state: _State, ids: NDArray[np.int64]) -> None:
     if ids.min() > state.main.last_id:
         return
-    rows = list_alive(state.alive, state.main.row_ranges(ranges_of_ids(ids)))
+    rows = _live_rows(state, ranges_of_ids(ids))
     if len(rows):
         taken = state.main.ids_of(rows[:1])[0]
         raise ConflictError(f"frame id {taken} is in the index already; delete it before adding it again")

@@ -65,7 +65,7 @@ def export_gallery(view: View, generation: Generation, path: Path, format_: str)
 def _flatten(view: View, generation: Generation) -> _Frames:
     blocks = list(view.index.items())
     width = num_code_bytes(generation.bits)
-    times = [t for _, _, _, chunks in view.videos for _, t in chunks]
+    times = [stretch.times_ms for _, _, _, chunks in view.videos for _, stretch in chunks]
     return _Frames(
         frame_ids=np.concatenate([np.empty(0, np.int64), *(ids for ids, _ in blocks)]),
         times_ms=np.concatenate([np.empty(0, np.uint32), *times]),

@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 
 from encoder.codes import Codes, check_codes
 from hashreel.errors import ConflictError, LogCorruptError, NotFoundError
+from indexer.areas import level_areas
 from indexer.chunks import Chunk, chunk_base, split_frame_id, value_sha, video_range
-from indexer.columns import Columns, Filter
+from indexer.columns import Columns, Filter, Stretch
 from indexer.index import Index, make_index
 from indexer.locks import ReadWriteLock
 from indexer.log import Entry, Log, LogBrokenError
@@ -37,6 +38,7 @@ __all__ = ["Found", "FoundFrame", "Gallery"]
 logger = logging.getLogger(__name__)
 
 SCAN_VIDEOS = 200
+NO_AREAS = np.empty(0, np.float32)
 # New entries end the wait at once; it is this short so that a rolled-back log is noticed soon.
 IDLE_WAIT_MS = 250
 RETRY_S = 0.5
@@ -45,7 +47,11 @@ SLOW_S = 0.75
 
 @dataclass(frozen=True)
 class FoundFrame:
-    """One frame of an answer."""
+    """One frame of an answer.
+
+    Attributes:
+        areas: float32 [C], share of the picture that each of the model's concepts covers; empty if it predicts none.
+    """
 
     frame_id: int
     distance: int
@@ -54,6 +60,7 @@ class FoundFrame:
     tags: dict[str, str]
     time_ms: int
     code: Codes
+    areas: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -527,7 +534,7 @@ def _take(state: _State, video: int, number: int, record: VideoRecord | None, ch
     if len(chunk):
         base = chunk_base(video, number)
         state.index.add(np.arange(base, base + len(chunk), dtype=np.int64), chunk.codes)
-    state.columns.add(record, number, chunk.times_ms)
+    state.columns.add(record, number, Stretch(chunk.times_ms, chunk.concepts, chunk.areas))
     state.lost.pop((video, number), None)
 
 
@@ -569,5 +576,7 @@ def _describe(state: _State, distances: NDArray[np.int32], ids: NDArray[np.int64
         video = split_frame_id(frame)[0]
         column = state.columns.videos[video]
         time_ms = state.columns.time_ms(frame)
-        frames.append(FoundFrame(frame, distance, video, column.source, column.tags, time_ms, code))
+        levels = state.columns.areas(frame)
+        areas = NO_AREAS if levels is None else level_areas(levels)
+        frames.append(FoundFrame(frame, distance, video, column.source, column.tags, time_ms, code, areas))
     return frames

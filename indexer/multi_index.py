@@ -61,8 +61,9 @@ def build_tables(codes: NDArray[np.uint64], bits: int, num_tables: int, width: i
         rings,
         width,
     )
+    free = np.empty(1 << width, np.uint32)
     for table in range(num_tables):
-        fill_table(codes, table * width, width, tables.offsets[table], tables.rests[table], tables.rows[table])
+        fill_table(codes, table * width, width, tables.offsets[table], tables.rests[table], tables.rows[table], free)
     return tables
 
 

@@ -20,6 +20,7 @@ class Generation:
         model: Name of the model.
         fingerprint: 64 hex digits.
         bits: Length of its codes.
+        concepts: Names of the concepts that the model predicts, in the order of the mask's bits.
     """
 
     id: str
@@ -27,6 +28,7 @@ class Generation:
     model: str
     fingerprint: str
     bits: int
+    concepts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

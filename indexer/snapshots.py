@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashreel.errors import ConflictError, HashreelError
-from indexer.columns import Column, Columns
+from indexer.columns import Column, Columns, Stretch
 from indexer.index import Index, load_index
 from indexer.records import Generation, LogPosition
 
@@ -48,18 +48,18 @@ class View:
 
     Attributes:
         index: Shares its immutable state with the live index.
-        videos: (number, source, tags, [(chunk, uint32 times)]) of each video.
+        videos: (number, source, tags, [(chunk number, frames)]) of each video.
         position: The log position of both.
     """
 
     index: Index
-    videos: list[tuple[int, str, dict[str, str], list[tuple[int, NDArray[np.uint32]]]]]
+    videos: list[tuple[int, str, dict[str, str], list[tuple[int, Stretch]]]]
     position: LogPosition
 
     @classmethod
     def of(cls, index: Index, columns: Columns, position: LogPosition) -> View:
         """Return the view of a gallery; call it where no writer is at work."""
-        videos = [(v, c.source, c.tags, sorted(c.times.items())) for v, c in sorted(columns.videos.items())]
+        videos = [(v, c.source, c.tags, sorted(c.chunks.items())) for v, c in sorted(columns.videos.items())]
         return cls(index.frozen(), videos, position)
 
 
@@ -129,7 +129,7 @@ class Snapshots:
             sums = list(pool.map(_seal, files))
         manifest = {
             "format": FORMAT,
-            "generation": asdict(self._generation),
+            "generation": self._facts(),
             "position": asdict(view.position),
             "frames": len(view.index),
             "videos": len(view.videos),
@@ -173,6 +173,10 @@ class Snapshots:
             except (HashreelError, OSError, ValueError, KeyError, TypeError) as exc:
                 logger.warning("snapshot %s is passed over: %s", path.name, exc, extra={"action": "snapshot_damaged"})
 
+    def _facts(self) -> dict[str, Any]:
+        """Return the generation as JSON gives it back."""
+        return {**asdict(self._generation), "concepts": list(self._generation.concepts)}
+
     def _present(self) -> list[tuple[int, Path]]:
         found = []
         for path in self._folder.glob(f"{self._generation.id}-*"):
@@ -183,7 +187,7 @@ class Snapshots:
 
     def _load(self, path: Path) -> Loaded:
         manifest = _read_manifest(path)
-        if manifest["generation"] != asdict(self._generation):
+        if manifest["generation"] != self._facts():
             other = manifest["generation"]
             raise SnapshotDamagedError(f"it is of generation {other['id']}, model {other['fingerprint'][:12]}")
         _check_files(path, manifest["files"])
@@ -237,12 +241,25 @@ def _sync(path: Path) -> None:
 
 
 def _write_columns(folder: Path, view: View) -> None:
-    rows = [(video, chunk, len(times)) for video, _, _, chunks in view.videos for chunk, times in chunks]
-    pieces = [times for _, _, _, chunks in view.videos for _, times in chunks]
+    stretches = [stretch for _, _, _, chunks in view.videos for _, stretch in chunks]
+    rows = [(video, chunk, len(s.times_ms)) for video, _, _, chunks in view.videos for chunk, s in chunks]
     np.save(folder / "chunks.npy", np.array(rows, np.int64).reshape(-1, 3), allow_pickle=False)
-    np.save(folder / "times.npy", np.concatenate([np.empty(0, np.uint32), *pieces]), allow_pickle=False)
+    times = [np.empty(0, np.uint32), *(s.times_ms for s in stretches)]
+    np.save(folder / "times.npy", np.concatenate(times), allow_pickle=False)
+    _write_concepts(folder, stretches)
     videos = [[video, source, tags] for video, source, tags, _ in view.videos]
     (folder / "videos.json").write_text(json.dumps(videos, ensure_ascii=False), encoding="utf-8")
+
+
+def _write_concepts(folder: Path, stretches: Sequence[Stretch]) -> None:
+    """Write what the frames contain, where the model predicts it; a chunk without it (an empty one) counts as zeros."""
+    if any(s.concepts is not None for s in stretches):
+        masks = [np.zeros(len(s.times_ms), np.uint32) if s.concepts is None else s.concepts for s in stretches]
+        np.save(folder / "concepts.npy", np.concatenate(masks), allow_pickle=False)
+    width = max((s.areas.shape[1] for s in stretches if s.areas is not None), default=0)
+    if width:
+        levels = [np.zeros((len(s.times_ms), width), np.uint8) if s.areas is None else s.areas for s in stretches]
+        np.save(folder / "areas.npy", np.concatenate(levels), allow_pickle=False)
 
 
 def _read_columns(folder: Path) -> Columns:
@@ -250,8 +267,17 @@ def _read_columns(folder: Path) -> Columns:
     for video, source, tags in json.loads((folder / "videos.json").read_text(encoding="utf-8")):
         columns.videos[video] = Column(source, tags)
     rows = np.load(folder / "chunks.npy", allow_pickle=False)
-    times = np.load(folder / "times.npy", mmap_mode="r", allow_pickle=False).view(np.ndarray)
+    times = _mapped(folder / "times.npy")
+    masks = _mapped(folder / "concepts.npy") if (folder / "concepts.npy").exists() else None
+    areas = _mapped(folder / "areas.npy") if (folder / "areas.npy").exists() else None
     ends: Sequence[int] = np.cumsum(rows[:, 2]).tolist()
     for (video, chunk, count), end in zip(rows.tolist(), ends, strict=True):
-        columns.videos[video].times[chunk] = times[end - count : end]
+        part = slice(end - count, end)
+        columns.videos[video].chunks[chunk] = Stretch(
+            times[part], None if masks is None else masks[part], None if areas is None else areas[part]
+        )
     return columns
+
+
+def _mapped(path: Path) -> NDArray[Any]:
+    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False)).view(np.ndarray)

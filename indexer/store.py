@@ -99,14 +99,16 @@ class Store:
 
     # Collections and generations
 
-    def ensure_collection(self, name: str, *, model: str, fingerprint: str, bits: int) -> Generation:
+    def ensure_collection(
+        self, name: str, *, model: str, fingerprint: str, bits: int, concepts: Sequence[str] = ()
+    ) -> Generation:
         """Return the generation of a collection; make both if there is no such collection.
 
         Raises:
             FingerprintMismatchError: If the collection was made by another model.
         """
         if self.redis.hget(self.keys.collections, name) is None:
-            fresh = self.create_generation(name, model=model, fingerprint=fingerprint, bits=bits)
+            fresh = self.create_generation(name, model=model, fingerprint=fingerprint, bits=bits, concepts=concepts)
             if not self.redis.hsetnx(self.keys.collections, name, fresh.id):
                 # Another process was faster; what is left of this attempt is an empty record.
                 self.redis.zrem(self.keys.generations(name), fresh.id)
@@ -115,7 +117,9 @@ class Store:
         check_fingerprint(generation, model, fingerprint)
         return generation
 
-    def create_generation(self, collection: str, *, model: str, fingerprint: str, bits: int) -> Generation:
+    def create_generation(
+        self, collection: str, *, model: str, fingerprint: str, bits: int, concepts: Sequence[str] = ()
+    ) -> Generation:
         """Return a new, empty generation of a collection; the collection does not point at it yet."""
         number = str(self.redis.incr(self.keys.next_generation))
         epoch = secrets.token_hex(20)
@@ -124,6 +128,7 @@ class Store:
             "fingerprint": fingerprint,
             "bits": bits,
             "collection": collection,
+            "concepts": json.dumps(list(concepts)),
             "created_at": f"{time.time():.3f}",
         }
         with self.redis.pipeline(transaction=True) as pipe:
@@ -158,6 +163,7 @@ class Store:
             model=raw[b"model"].decode(),
             fingerprint=raw[b"fingerprint"].decode(),
             bits=int(raw[b"bits"]),
+            concepts=tuple(json.loads(raw.get(b"concepts", b"[]"))),
         )
 
     # Videos

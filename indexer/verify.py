@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoder.codes import Codes
-from indexer.chunks import chunk_base
+from indexer.chunks import Chunk, chunk_base
+from indexer.columns import Stretch
 from indexer.records import Generation
 from indexer.snapshots import View
 from indexer.store import Store, checked_chunk
@@ -52,7 +53,7 @@ class Verification:
 
 def verify(store: Store, generation: Generation, view: View) -> Verification:
     """Compare every chunk of a view with the value that is stored for it."""
-    held = {(video, chunk): times for video, _, _, chunks in view.videos for chunk, times in chunks}
+    held = {(video, chunk): stretch for video, _, _, chunks in view.videos for chunk, stretch in chunks}
     seen: set[tuple[int, int]] = set()
     missing: list[tuple[int, int]] = []
     differing: list[tuple[int, int]] = []
@@ -68,8 +69,7 @@ def verify(store: Store, generation: Generation, view: View) -> Verification:
             frames += len(chunk)
             base = chunk_base(*place)
             ids = np.arange(base, base + len(chunk), dtype=np.int64)
-            is_same = np.array_equal(held[place], chunk.times_ms) and _same_codes(view, ids, chunk.codes)
-            if not is_same:
+            if not (_same_frames(held[place], chunk) and _same_codes(view, ids, chunk.codes)):
                 differing.append(place)
     return Verification(frames, sorted(missing), sorted(held.keys() - seen), sorted(differing))
 
@@ -83,6 +83,15 @@ def _values(store: Store, numbers: Sequence[int]) -> list[tuple[tuple[int, int],
         if record is not None and record.state not in {"deleted", "cancelled"}
         for chunk, value in sorted(chunks.items())
     ]
+
+
+def _same_frames(held: Stretch, chunk: Chunk) -> bool:
+    pairs = [(held.times_ms, chunk.times_ms), (held.concepts, chunk.concepts), (held.areas, chunk.areas)]
+    return all(
+        (a is None or b is None) if a is None or b is None else bool(np.array_equal(a, b))
+        for a, b in pairs
+        if len(chunk)
+    )
 
 
 def _same_codes(view: View, ids: NDArray[np.int64], codes: Codes) -> bool:

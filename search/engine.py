@@ -7,11 +7,11 @@ import binascii
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import redis
@@ -38,6 +38,7 @@ from hashreel.schemas import (
     Answer,
     Collection,
     Collections,
+    ConceptArea,
     GenerationModel,
     Health,
     HitModel,
@@ -52,6 +53,7 @@ from hashreel.schemas import (
     Videos,
     Warn,
 )
+from indexer.areas import area_levels
 from indexer.columns import Filter
 from indexer.exchange import export_gallery, import_gallery
 from indexer.gallery import Found, FoundFrame, Gallery
@@ -114,7 +116,11 @@ class SearchEngine:
         live = self._store.collections().get(name)
         model = self._model(self._settings.model or (live.model if live else DEFAULT_MODEL))
         self._store.ensure_collection(
-            name, model=self._settings.model or model.name, fingerprint=model.fingerprint, bits=model.bits
+            name,
+            model=self._settings.model or model.name,
+            fingerprint=model.fingerprint,
+            bits=model.bits,
+            concepts=model.concepts,
         )
         # The first forward pass sets the network up, which takes a while; better now than in somebody's search.
         model.encode([np.zeros((model.transform.size, model.transform.size, 3), np.uint8)])
@@ -187,7 +193,7 @@ class SearchEngine:
             query.code,
             request.top,
             radius=request.radius,
-            filter_=_filter(request),
+            filter_=_filter(request, gallery.generation),
             is_grouped=request.group_by == "video",
             outputs=query.outputs,
         )
@@ -337,6 +343,7 @@ class SearchEngine:
             model=live.model,
             fingerprint=live.fingerprint,
             bits=live.bits,
+            concepts=list(live.concepts),
             frames=len(gallery),
             videos=self._store.count_videos(live.id),
             position=Position(generation=live.id, log_id=log_id),
@@ -359,7 +366,11 @@ class SearchEngine:
             raise ConflictError(f"there is a collection {name!r} already; choose another name, or re-encode it")
         model = self._model(model_name or DEFAULT_MODEL)
         self._store.ensure_collection(
-            name, model=model_name or model.name, fingerprint=model.fingerprint, bits=model.bits
+            name,
+            model=model_name or model.name,
+            fingerprint=model.fingerprint,
+            bits=model.bits,
+            concepts=model.concepts,
         )
         return self._collection(name)
 
@@ -373,7 +384,7 @@ class SearchEngine:
         model = self._model(model_name)
         if model.fingerprint == live.fingerprint:
             raise ConflictError(f"collection {name!r} holds codes of {model.name} ({model.fingerprint[:12]}) already")
-        fresh = self._store.create_generation(name, model=model_name, fingerprint=model.fingerprint, bits=model.bits)
+        fresh = self._store.create_generation(name, model=model_name, **_facts(model))
         return fresh.id
 
     def cut_over(self, name: str, generation: str) -> Collection:
@@ -517,6 +528,11 @@ class SearchEngine:
         return path
 
 
+def _facts(model: Model) -> dict[str, Any]:
+    """Return what a generation keeps of its model."""
+    return {"fingerprint": model.fingerprint, "bits": model.bits, "concepts": model.concepts}
+
+
 def _cut(record: VideoRecord, time_ms: int, width: int) -> bytes:
     try:
         if record.kind == "pictures":
@@ -531,17 +547,35 @@ def _passes(record: VideoRecord, state: str | None, tags: Tags | None) -> bool:
     return (state is None or record.state == state) and (tags or {}).items() <= record.tags.items()
 
 
-def _filter(request: SearchRequest) -> Filter | None:
+def _filter(request: SearchRequest, generation: Generation) -> Filter | None:
     own = int(request.query.frame) if request.exclude_self and request.query.frame is not None else None
-    filter_ = Filter(request.videos, request.tags or None, request.between, request.exclude_video, own)
+    filter_ = Filter(
+        request.videos,
+        request.tags or None,
+        request.between,
+        request.exclude_video,
+        own,
+        _concept_mask(request.concepts or (), generation),
+        max(1, int(area_levels(np.array(request.min_area)))) if request.min_area else 1,
+    )
     return None if filter_.is_empty else filter_
+
+
+def _concept_mask(names: Sequence[str], generation: Generation) -> int:
+    """Return the mask of concepts; BadInputError naming those that there are if one is unknown."""
+    known = {name: bit for bit, name in enumerate(generation.concepts)}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        there = ", ".join(generation.concepts) or "none: it does not segment"
+        raise BadInputError(f"model {generation.model} predicts no concept {unknown[0]!r}; it predicts {there}")
+    return sum(1 << known[name] for name in set(names))
 
 
 def _answer(
     found: Found, generation: Generation, query: _Encoded, *, behind: bool, stale: bool, search_ms: float
 ) -> Answer:
     return Answer(
-        hits=[_hit(frame) for frame in found.frames],
+        hits=[_hit(frame, generation.concepts) for frame in found.frames],
         code=code_to_hex(query.code),
         bits=generation.bits,
         fingerprint=generation.fingerprint,
@@ -556,7 +590,8 @@ def _answer(
     )
 
 
-def _hit(frame: FoundFrame) -> HitModel:
+def _hit(frame: FoundFrame, names: Sequence[str]) -> HitModel:
+    seen = [ConceptArea(name=n, area=round(float(a), 3)) for n, a in zip(names, frame.areas, strict=False) if a > 0]
     return HitModel(
         video=frame.video,
         source=frame.source,
@@ -565,6 +600,7 @@ def _hit(frame: FoundFrame) -> HitModel:
         frame_id=str(frame.frame_id),
         code=code_to_hex(frame.code),
         tags=frame.tags,
+        concepts=sorted(seen, key=lambda concept: -concept.area),
     )
 
 

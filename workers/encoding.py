@@ -10,13 +10,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import redis
 
+from encoder.analysis import Analysis, concept_bits
 from encoder.codes import num_code_bytes
 from encoder.damage import DecodeWarning
 from encoder.folders import iter_folder_frames
@@ -24,6 +25,7 @@ from encoder.policies import Every, Scenes, parse_policy
 from encoder.probing import probe
 from encoder.video import KeyFrame, iter_key_frames
 from hashreel.errors import DecodeError, ForbiddenError, HashreelError, NotFoundError, UnavailableError
+from indexer.areas import area_levels
 from indexer.chunks import MAX_CHUNKS, MAX_FRAMES, Chunk
 from indexer.records import VideoRecord
 from indexer.store import check_fingerprint, printable
@@ -221,17 +223,17 @@ class UnitRunner:
         damage: list[DecodeWarning] = []
         clock = _Clock()
         times: list[int] = []
-        codes: list[np.ndarray[Any, np.dtype[np.uint8]]] = []
+        seen: list[Analysis] = []
         for frames in _batches(self._frames(record, number, damage), clock):
             self._check_open(video)
             begun = time.perf_counter()
-            codes.append(self._model.encode([frame.image for frame in frames]))
+            seen.append(replace(self._model.analyse([frame.image for frame in frames]), masks=None))
             clock.encode_s += time.perf_counter() - begun
             times.extend(frame.time_ms for frame in frames)
             if len(times) > MAX_FRAMES:
                 raise DecodeError(f"a chunk has more than {MAX_FRAMES} key-frames; use a longer step or shorter chunks")
         warnings = [_note(warning) for warning in damage]
-        self._commit(video, number, self._chunk(times, codes), warnings, clock, started)
+        self._commit(video, number, self._chunk(times, seen), warnings, clock, started)
 
     def _frames(self, record: VideoRecord, number: int, damage: list[DecodeWarning]) -> Iterator[KeyFrame]:
         size = self._model.transform.size
@@ -246,14 +248,18 @@ class UnitRunner:
             warnings=damage,
         )
 
-    def _chunk(self, times: Sequence[int], codes: Sequence[np.ndarray[Any, np.dtype[np.uint8]]]) -> Chunk:
-        empty = np.empty((0, num_code_bytes(self._model.bits)), np.uint8)
+    def _chunk(self, times: Sequence[int], seen: Sequence[Analysis]) -> Chunk:
+        codes = [analysis.codes for analysis in seen]
+        areas = [analysis.areas for analysis in seen if analysis.areas is not None]
+        # An empty chunk says nothing of concepts, whatever the model.
+        found = np.concatenate(areas) if areas else None
         return Chunk(
             times_ms=np.array(times, np.uint32),
-            codes=np.concatenate([empty, *codes]),
-            concepts=None,
+            codes=np.concatenate([np.empty((0, num_code_bytes(self._model.bits)), np.uint8), *codes]),
+            concepts=None if found is None else concept_bits(found),
             bits=self._model.bits,
             fingerprint=self._model.fingerprint,
+            areas=None if found is None else area_levels(found),
         )
 
     def _commit(

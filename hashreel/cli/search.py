@@ -41,6 +41,8 @@ CSV_COLUMNS = ("rank", "distance", "video", "source", "time_ms", "frame_id", "co
 @click.option("--video", "videos", type=int, multiple=True, metavar="ID", help="Only this video; repeatable.")
 @click.option("--between", nargs=2, metavar="A B", help="Only frames from time A up to time B, such as 0s 1:30.")
 @click.option("--group", type=click.Choice(["video"]), help="The best frame of each video.")
+@click.option("--concept", "concepts", multiple=True, help="Only frames in which the model sees this; repeatable.")
+@click.option("--min-area", type=click.FloatRange(0, 1, min_open=True), help="Least share that a --concept covers.")
 @click.option("--exclude-self", is_flag=True, help="Leave the query frame itself out (with frame:ID).")
 @click.option(
     "--ties",
@@ -62,6 +64,8 @@ def cli(
     videos: tuple[int, ...],
     between: tuple[str, str] | None,
     group: Literal["video"] | None,
+    concepts: tuple[str, ...],
+    min_area: float | None,
     exclude_self: bool,
     ties: Literal["id", "asymmetric"],
     collection: str | None,
@@ -82,6 +86,8 @@ def cli(
             videos=list(videos) or None,
             between=(parse_duration_s(between[0]), parse_duration_s(between[1])) if between else None,
             group_by=group,
+            concepts=list(concepts) or None,
+            min_area=min_area,
             exclude_self=exclude_self,
             ties=ties,
             collection=collection,
@@ -91,8 +97,7 @@ def cli(
     elif as_csv:
         _print_csv(hits)
     else:
-        rows = [(n, h.distance, clock(h.time_ms), h.source, h.frame_id) for n, h in enumerate(hits, start=1)]
-        print_table(("rank", "distance", "time", "source", "frame"), rows, right=(0, 1, 2))
+        _print_hits(hits)
         _remark(hits)
 
 
@@ -104,6 +109,16 @@ def _box(text: str | None) -> tuple[float, float, float, float] | None:
     except ValueError as exc:
         raise click.BadParameter(f"{text!r} is not a box; expected four numbers, such as 0.1,0.2,0.5,0.5") from exc
     return x, y, width, height
+
+
+def _print_hits(hits: Hits) -> None:
+    columns = ["rank", "distance", "time", "source", "frame"]
+    rows = [[n, h.distance, clock(h.time_ms), h.source, h.frame_id] for n, h in enumerate(hits, start=1)]
+    if any(hit.concepts for hit in hits):
+        columns.append("concepts")
+        for row, hit in zip(rows, hits, strict=True):
+            row.append(", ".join(f"{concept.name} {concept.area:.0%}" for concept in hit.concepts[:4]))
+    print_table(columns, rows, right=(0, 1, 2))
 
 
 def _print_csv(hits: Hits) -> None:

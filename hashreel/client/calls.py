@@ -63,6 +63,8 @@ class SearchKeywords(TypedDict, total=False):
     group_by: Literal["video"] | None
     collection: str | None
     exclude_video: int | None
+    concepts: list[str] | None
+    min_area: float | None
     exclude_self: bool
     ties: Literal["id", "asymmetric"]
     min_position: str | None

@@ -24,6 +24,14 @@ def _scan_cost(ranges: Any) -> Any:
 
 
 @kernel
+def _is_any(flags: Any) -> Any:
+    for flag in flags:
+        if flag:
+            return True
+    return False
+
+
+@kernel
 def _finish(
     words: Any, queries: Any, radii: Any, admitted: Any, is_count: Any,
     codes: Any, alive: Any, first_rows: Any, first_ids: Any, is_ascending: Any, ranges: Any,
@@ -31,7 +39,7 @@ def _finish(
     late_ranges: Any, unanswered: Any, distances: Any, keys: Any, sizes: Any,
 ) -> None:  # fmt: skip
     """Scan the main part for the queries that are not answered, and the delta for all."""
-    if unanswered.any():
+    if _is_any(unanswered):
         scan_part(
             words, queries, radii, admitted, is_count, codes, alive, first_rows, first_ids, is_ascending, ranges,
             True, unanswered, distances, keys, sizes,
@@ -55,7 +63,7 @@ def answer(
     codes: Any, alive: Any, first_rows: Any, first_ids: Any, is_ascending: Any, ranges: Any,
     offsets: Any, rests: Any, rows: Any, masks: Any, rings: Any, width: Any,
     late_codes: Any, late_alive: Any, late_first_rows: Any, late_first_ids: Any, late_is_ascending: Any,
-    late_ranges: Any, distances: Any, keys: Any, sizes: Any,
+    late_ranges: Any, distances: Any, keys: Any, sizes: Any, unanswered: Any,
 ) -> None:  # fmt: skip
     """Fill in ordered (distance, frame id) pairs, or counts, for codes of one word.
 
@@ -66,7 +74,6 @@ def answer(
     may take; and the bundles of :mod:`indexer.kernels.parts`, each with a star: the query, the main part (ids
     ascending, ranges cut to what is admitted), its tables, the delta, and the answers to fill in.
     """
-    unanswered = np.zeros(sizes.shape[0], np.bool_)
     budget = np.int64(effort * _scan_cost(ranges))
     for at in range(sizes.shape[0]):
         size, radii[at] = probe_part(
@@ -86,11 +93,12 @@ def answer_by_scan(
     words: Any, queries: Any, radii: Any, admitted: Any, is_count: Any,
     codes: Any, alive: Any, first_rows: Any, first_ids: Any, is_ascending: Any, ranges: Any,
     late_codes: Any, late_alive: Any, late_first_rows: Any, late_first_ids: Any, late_is_ascending: Any,
-    late_ranges: Any, distances: Any, keys: Any, sizes: Any,
+    late_ranges: Any, distances: Any, keys: Any, sizes: Any, unanswered: Any,
 ) -> None:  # fmt: skip
     """Do the same without tables, for codes of any number of words; see :func:`answer`."""
+    unanswered[:] = True
     _finish(
         words, queries, radii, admitted, is_count, codes, alive, first_rows, first_ids, is_ascending, ranges,
         late_codes, late_alive, late_first_rows, late_first_ids, late_is_ascending, late_ranges,
-        np.ones(sizes.shape[0], np.bool_), distances, keys, sizes,
+        unanswered, distances, keys, sizes,
     )  # fmt: skip

@@ -14,7 +14,7 @@ __all__ = ["fill_table", "fold_parts"]
 
 
 @entry_kernel
-def fill_table(codes: Any, low: Any, width: Any, offsets: Any, rests: Any, rows: Any) -> None:
+def fill_table(codes: Any, low: Any, width: Any, offsets: Any, rests: Any, rows: Any, free: Any) -> None:
     """Sort rows by the ``width`` bits of their code from bit ``low`` on: a counting sort, stable.
 
     Args:
@@ -24,6 +24,7 @@ def fill_table(codes: Any, low: Any, width: Any, offsets: Any, rests: Any, rows:
         offsets: uint32 [2**b + 1], filled in.
         rests: uint32 or uint64 [at least n], filled in.
         rows: uint32 [n], filled in.
+        free: uint32 [2**b], scratch.
     """
     mask = (np.uint64(1) << np.uint64(width)) - np.uint64(1)
     is_compact = rests.itemsize == 4
@@ -32,7 +33,7 @@ def fill_table(codes: Any, low: Any, width: Any, offsets: Any, rests: Any, rows:
         offsets[np.int64((codes[row] >> np.uint64(low)) & mask) + 1] += np.uint32(1)
     for i in range(1, offsets.shape[0]):
         offsets[i] += offsets[i - 1]
-    free = offsets[:-1].copy()
+    free[:] = offsets[:-1]
     for row in range(codes.shape[0]):
         code = codes[row]
         bucket = np.int64((code >> np.uint64(low)) & mask)

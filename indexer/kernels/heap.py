@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from indexer.kernels.compiling import kernel
+from indexer.kernels.compiling import inlined_kernel, kernel
 
 __all__ = ["offer", "sort_pairs"]
 
 
-@kernel
+@inlined_kernel
 def _is_less(distance: Any, key: Any, other_distance: Any, other_key: Any) -> Any:
     return distance < other_distance or (distance == other_distance and key < other_key)
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Answers", "Part", "Query", "Tables", "no_tables"]
+__all__ = ["Answers", "Part", "Query", "Tables", "make_answers", "no_tables"]
 
 
 class Query(NamedTuple):
@@ -78,11 +78,20 @@ class Answers(NamedTuple):
         distances: int32 [q, k].
         keys: int64 [q, k], frame ids once the search has ended.
         sizes: int64 [q], zeros; how many pairs, or frames counted, there are.
+        unanswered: bool [q], scratch.
     """
 
     distances: NDArray[np.int32]
     keys: NDArray[np.int64]
     sizes: NDArray[np.int64]
+    unanswered: NDArray[np.bool_]
+
+
+def make_answers(num_queries: int, room: int) -> Answers:
+    """Return empty answers of at most ``room`` pairs for each query."""
+    shape = (num_queries, room)
+    sizes, unanswered = np.zeros(num_queries, np.int64), np.empty(num_queries, np.bool_)
+    return Answers(np.empty(shape, np.int32), np.empty(shape, np.int64), sizes, unanswered)
 
 
 def no_tables() -> Tables:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from indexer.kernels.compiling import REST_BLOCK, is_any_rest_near, kernel, popcount, prefetch
+from indexer.kernels.compiling import REST_BLOCK, inlined_kernel, is_any_rest_near, kernel, popcount, prefetch
 from indexer.kernels.heap import offer
 from indexer.kernels.rows import is_admitted, is_alive
 from indexer.kernels.scan import reach_of
@@ -30,7 +30,7 @@ _CODE_COST = 2
 _AHEAD = 3
 
 
-@kernel
+@inlined_kernel
 def rest_of(code: Any, low: Any, width: Any, is_compact: Any) -> Any:
     """Return a code without the ``width`` bits from bit ``low`` on; the whole code if not compact."""
     if not is_compact:
@@ -40,7 +40,7 @@ def rest_of(code: Any, low: Any, width: Any, is_compact: Any) -> Any:
     return below | (above << np.uint64(low))
 
 
-@kernel
+@inlined_kernel
 def _is_seen_before(num_tables: Any, is_compact: Any, table: Any, ring: Any, width: Any, different: Any) -> Any:
     """Return whether an earlier table or ring has met the code with these differing bits."""
     mask = (np.uint64(1) << np.uint64(width)) - np.uint64(1)
@@ -77,7 +77,7 @@ def _take_block(
     return size
 
 
-@kernel
+@inlined_kernel
 def _take_bucket(
     rests: Any, rows: Any, table: Any, ring: Any, width: Any, rest: Any, base: Any,
     first: Any, end: Any, alive: Any, ranges: Any, radius: Any, is_count: Any,

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from indexer.kernels.compiling import entry_kernel, kernel, popcount
+from indexer.kernels.compiling import entry_kernel, inlined_kernel, kernel, popcount
 
 __all__ = ["count_alive", "id_of", "ids_of_rows", "is_admitted", "is_alive", "list_alive"]
 
 
-@kernel
+@inlined_kernel
 def is_alive(alive: Any, row: Any) -> Any:
     """Return whether the row's bit is set; an empty bitmap means that every row is alive."""
     if alive.shape[0] == 0:
@@ -31,7 +31,7 @@ def _last_at_most(ascending: Any, value: Any) -> Any:
     return low
 
 
-@kernel
+@inlined_kernel
 def id_of(first_rows: Any, first_ids: Any, row: Any) -> Any:
     """Return the frame id of a row; the runs are as in :class:`indexer.runs.Runs`."""
     run = _last_at_most(first_rows, row)
@@ -45,7 +45,7 @@ def ids_of_rows(first_rows: Any, first_ids: Any, rows: Any, count: Any) -> None:
         rows[i] = id_of(first_rows, first_ids, rows[i])
 
 
-@kernel
+@inlined_kernel
 def is_admitted(ranges: Any, value: Any) -> Any:
     """Return whether a range, int64 [m, 2] sorted and disjoint, holds ``value``."""
     if ranges.shape[0] == 1:
@@ -77,13 +77,11 @@ def count_alive(alive: Any, ranges: Any) -> Any:
 
 
 @entry_kernel
-def list_alive(alive: Any, ranges: Any) -> Any:
-    """Return the live rows of the half-open row ranges, int64, in order."""
-    rows = np.empty(count_alive(alive, ranges), np.int64)
-    count = 0
+def list_alive(alive: Any, ranges: Any, rows: Any) -> None:
+    """Write the live rows of the half-open row ranges into ``rows``, int64 [count_alive(...)], in order."""
+    count = np.int64(0)
     for i in range(ranges.shape[0]):
         for row in range(ranges[i, 0], ranges[i, 1]):
             if is_alive(alive, row):
                 rows[count] = row
                 count += 1
-    return rows

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from indexer.kernels.compiling import CODE_BLOCKS, is_any_code_near, kernel, popcount
+from indexer.kernels.compiling import CODE_BLOCKS, inlined_kernel, is_any_code_near, kernel, popcount
 from indexer.kernels.heap import offer
 from indexer.kernels.rows import id_of, is_admitted, is_alive
 
@@ -20,7 +20,7 @@ __all__ = ["reach_of", "scan_part"]
 _PIECE = 16_384
 
 
-@kernel
+@inlined_kernel
 def reach_of(distances: Any, size: Any, radius: Any) -> Any:
     """Return the largest distance that can still enter a heap, or be counted where the heap has no room at all."""
     if 0 < size == distances.shape[0]:
@@ -28,7 +28,7 @@ def reach_of(distances: Any, size: Any, radius: Any) -> Any:
     return np.int64(radius)
 
 
-@kernel
+@inlined_kernel
 def _distance(words: Any, codes: Any, row: Any, code: Any) -> Any:
     total = np.uint64(0)
     for word in range(len(words)):
@@ -36,7 +36,7 @@ def _distance(words: Any, codes: Any, row: Any, code: Any) -> Any:
     return np.int64(total)
 
 
-@kernel
+@inlined_kernel
 def _key(first_rows: Any, first_ids: Any, row: Any, by_row: Any) -> Any:
     return row if by_row else id_of(first_rows, first_ids, row)
 
@@ -63,7 +63,7 @@ def _take_rows(
     return size
 
 
-@kernel
+@inlined_kernel
 def _next_near(words: Any, codes: Any, start: Any, end: Any, code: Any, bound: Any) -> Any:
     """Return the first whole block from ``start`` on that holds a distance below ``bound``, or where none is."""
     block = CODE_BLOCKS[len(words)]

@@ -140,7 +140,9 @@ class Truth:
         """Return the labels of records, columns in the order of ``concepts``."""
         return Labels.from_sets([r.concepts for r in records], self.concepts)
 
-    def label_frames(self, videos: Sequence[str], times_ms: IntArray) -> tuple[Labels, BoolArray]:
+    def label_frames(
+        self, videos: Sequence[str], times_ms: IntArray, records: Sequence[TruthRecord] | None = None
+    ) -> tuple[Labels, BoolArray]:
         """Return what the truth says of key-frames.
 
         Where stretches overlap a frame has the concepts of all of them. Times compare in whole milliseconds.
@@ -148,23 +150,32 @@ class Truth:
         Args:
             videos: the video of each frame, [n], named as in the truth.
             times_ms: int64 [n], the time of each frame in milliseconds.
+            records: which of the records count; all by default.
 
         Returns:
             The labels of the n frames, and bool [n]: whether a stretch covers the frame at all.
         """
-        names = np.asarray(videos, dtype=object)
-        matrix = np.zeros((len(names), len(self.concepts)), dtype=np.bool_)
-        is_covered = np.zeros(len(names), dtype=np.bool_)
+        matrix = np.zeros((len(videos), len(self.concepts)), dtype=np.bool_)
+        is_covered = np.zeros(len(videos), dtype=np.bool_)
         column = {name: j for j, name in enumerate(self.concepts)}
-        rows_of = {video: np.flatnonzero(names == video) for video in self.videos}
-        for record in self.records:
-            if record.video is None:
+        rows_of = _rows_by_name(videos)
+        for record in self.records if records is None else records:
+            if record.video is None or record.video not in rows_of:
                 continue
             rows = rows_of[record.video]
             inside = rows[_is_within(times_ms[rows], record)]
             is_covered[inside] = True
             matrix[inside[:, None], [column[name] for name in record.concepts]] = True
         return Labels(self.concepts, matrix), is_covered
+
+
+def _rows_by_name(names: Sequence[str]) -> dict[str, IntArray]:
+    """Return the rows of each name, ascending, in one pass over them: int64 [m] each."""
+    numbers: dict[str, int] = {}
+    which = np.fromiter((numbers.setdefault(name, len(numbers)) for name in names), dtype=np.int64, count=len(names))
+    order = np.argsort(which, kind="stable")
+    ends = np.cumsum(np.bincount(which, minlength=len(numbers)))
+    return dict(zip(numbers, np.split(order, ends[:-1]), strict=True)) if numbers else {}
 
 
 def _is_within(times_ms: IntArray, record: TruthRecord) -> BoolArray:

@@ -11,7 +11,7 @@ from hashreel.schemas import SearchOptions
 __all__ = ["FORM_FIELDS", "TAG", "options_from_form", "split_tag"]
 
 TAG = r"^[^=\x00-\x1f]{1,64}=[^\x00-\x1f]{0,256}$"
-LISTS = {"video": "videos", "videos": "videos"}
+LISTS = {"video": "videos", "videos": "videos", "concept": "concepts", "concepts": "concepts"}
 NUMBERS = {"box": 4, "between": 2}
 
 
@@ -19,7 +19,7 @@ def options_from_form(fields: Iterable[tuple[str, str]]) -> dict[str, Any]:
     """Return the options as a document that the schema checks.
 
     Args:
-        fields: Names and values; ``tag`` (as key=value) and ``video`` may come more than once, ``box`` and
+        fields: Names and values; ``tag`` (as key=value), ``video`` and ``concept`` may come more than once, ``box`` and
             ``between`` are numbers with commas. An empty value counts as not given, as in a form left blank.
 
     Raises:
@@ -70,7 +70,7 @@ def _form_fields() -> dict[str, Any]:
         name: {**field.get("anyOf", [{}])[0], **{key: value for key, value in field.items() if key != "anyOf"}}
         for name, field in SearchOptions.model_json_schema()["properties"].items()
     }
-    for name in ("tags", "videos", "between"):
+    for name in ("tags", "videos", "between", "concepts"):
         del options[name]
     options["tag"] = {
         "type": "array",
@@ -78,6 +78,7 @@ def _form_fields() -> dict[str, Any]:
         "description": "key=value; may come repeatedly.",
     }
     options["video"] = {"type": "array", "items": {"type": "integer"}, "description": "May come repeatedly."}
+    options["concept"] = {"type": "array", "items": {"type": "string"}, "description": "May come repeatedly."}
     options["between"] = {"type": "string", "description": "start,end in milliseconds."}
     options["box"] = {"type": "string", "description": "x,y,width,height in [0, 1]: the part to search for."}
     options["image"] = {"type": "string", "format": "binary", "description": "A picture file."}

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from gallery_mirror import WAIT_S
-from stored_gallery import BITS, fill_video, make_chunk, make_generation
+from stored_gallery import BITS, FINGERPRINT, fill_video, make_chunk, make_generation
 
 from encoder.codes import unpack_codes
+from indexer.areas import level_areas
 from indexer.columns import Filter
 from indexer.gallery import Found, Gallery
 from indexer.snapshots import Snapshots
@@ -97,6 +99,34 @@ def test_ties_by_real_valued_outputs(gallery: Gallery, top: int) -> None:
         rows.append((int((bits != (outputs >= 0.5)).sum()), float(np.abs(outputs - bits).sum()), frame.frame_id))
     expected = [(distance, frame) for distance, _, frame in sorted(rows)[:top]]
     assert pairs(gallery.search(code, top, outputs=outputs)) == expected
+
+
+def test_concepts_filter_and_are_told(store: Store, tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    names = ("road", "sky", "car")
+    generation = store.ensure_collection("seen", model="m", fingerprint=FINGERPRINT, bits=BITS, concepts=names)
+    stored = {}
+    for _ in range(5):
+        levels = rng.integers(0, 16, (30, 3), dtype=np.uint8) * rng.integers(0, 2, (30, 3), dtype=np.uint8)
+        masks = ((levels > 0) << np.arange(3)).sum(axis=1, dtype=np.uint32)
+        chunk = replace(make_chunk(rng, 30), concepts=masks, areas=levels)
+        video = fill_video(store, generation, [chunk, make_chunk(rng, 0)])
+        stored |= {(video << 32) + place: row for place, row in enumerate(levels)}
+    snapshots = Snapshots(tmp_path / "seen", generation, kind="flat")
+    for _ in range(2):
+        opened = Gallery(store, generation, kind="flat", snapshots=snapshots)
+        opened.start()
+        assert opened.catch_up(WAIT_S)
+        for mask, least in ((0b1, 1), (0b101, 1), (0b11, 9), (0b111, 15)):
+            found = opened.search(query(mask), 1000, filter_=Filter(concepts=mask, least_level=least))
+            columns = [c for c in range(3) if mask >> c & 1]
+            expected = {frame for frame, row in stored.items() if (row[columns] >= least).all()}
+            assert {frame.frame_id for frame in found.frames} == expected
+            for frame in found.frames:
+                assert np.array_equal(frame.areas, level_areas(stored[frame.frame_id]))
+        assert opened.verify().is_equal
+        opened.snapshot()
+        opened.close()
 
 
 def test_a_plain_delete_keeps_the_values_for_the_grace_period(store: Store, gallery: Gallery) -> None:

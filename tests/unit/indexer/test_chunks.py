@@ -162,3 +162,27 @@ def test_value_that_no_encoder_writes_is_corrupt(place: int, byte: int, message:
     value[place] = byte
     with pytest.raises(LogCorruptError, match=message):
         decode_chunk(bytes(value))
+
+
+def test_concept_areas_go_with_masks_and_come_back() -> None:
+    rng = np.random.default_rng(3)
+    levels = rng.integers(0, 16, (9, 11), dtype=np.uint8)
+    chunk = Chunk(
+        np.arange(9, dtype=np.uint32),
+        np.zeros((9, 6), np.uint8),
+        np.arange(9, dtype=np.uint32),
+        48,
+        FINGERPRINT,
+        levels,
+    )
+    value = encode_chunk(chunk)
+    assert len(value) == len(encode_chunk(Chunk(chunk.times_ms, chunk.codes, chunk.concepts, 48, FINGERPRINT))) + 9 * 6
+    back = decode_chunk(value)
+    assert back.areas is not None
+    assert np.array_equal(back.areas, levels)
+    assert np.array_equal(back.concepts, chunk.concepts)
+    for areas in (levels[:5], levels.astype(np.int64), levels + np.uint8(16), np.zeros((9, 33), np.uint8)):
+        with pytest.raises(BadInputError, match="areas"):
+            encode_chunk(Chunk(chunk.times_ms, chunk.codes, chunk.concepts, 48, FINGERPRINT, areas))
+    with pytest.raises(BadInputError, match="areas"):
+        encode_chunk(Chunk(chunk.times_ms, chunk.codes, None, 48, FINGERPRINT, levels))

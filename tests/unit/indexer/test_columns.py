@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hashreel.errors import NotFoundError
 from indexer.chunks import MAX_VIDEO, frame_id, split_frame_id
-from indexer.columns import Columns, Filter
+from indexer.columns import Columns, Filter, Stretch
 from indexer.records import VideoRecord
 
 
@@ -37,7 +37,7 @@ def fill(videos: dict[int, tuple[dict[str, str], dict[int, list[int]]]]) -> Colu
     columns = Columns()
     for video, (tags, chunks) in videos.items():
         for chunk, times in chunks.items():
-            columns.add(record(video, tags), chunk, np.array(times, np.uint32))
+            columns.add(record(video, tags), chunk, Stretch(np.array(times, np.uint32)))
     return columns
 
 
