@@ -131,6 +131,32 @@ class Keys:
         """Hash: unit to the worker that runs it."""
         return self._key("units", "owner")
 
+    @property
+    def evaluations(self) -> str:
+        """Sorted set: evaluations by time of creation."""
+        return self._key("evaluations")
+
+    @property
+    def evaluations_open(self) -> str:
+        """Sorted set: evaluations that wait or run, by the time at which they were (or are to be) sent."""
+        return self._key("evaluations", "open")
+
+    def evaluation(self, evaluation: str) -> str:
+        """Hash: record of an evaluation."""
+        return self._key("e", evaluation)
+
+    def evaluation_truth(self, evaluation: str) -> str:
+        """String: the ground truth of an evaluation that waits or runs, compressed."""
+        return self._key("e", evaluation, "truth")
+
+    def evaluation_lease(self, evaluation: str) -> str:
+        """String with an expiry: which run of an evaluation is alive."""
+        return self._key("e", evaluation, "lease")
+
+    def evaluation_result(self, evaluation: str) -> str:
+        """Hash: format to report, compressed; there when the evaluation is done."""
+        return self._key("e", evaluation, "result")
+
     def worker(self, worker: str) -> str:
         """String with an expiry: a worker's lease."""
         return self._key("w", worker)

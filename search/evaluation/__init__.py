@@ -31,6 +31,7 @@ from search.evaluation.exact import exact_average_precision
 from search.evaluation.examples import Example, ExampleChoice, ExampleHit, choose_examples, nearest_items
 from search.evaluation.exclusion import NO_GROUP, Exclusion
 from search.evaluation.exhaustive import count_distances
+from search.evaluation.items import Exclude, Items, Questions, ask, frame_items, picture_items
 from search.evaluation.labels import Labels, all_pairs
 from search.evaluation.metric import DEFAULT_CUTOFFS, Metric, Scores, metrics_for, score_rows
 from search.evaluation.metrics import (
@@ -40,6 +41,7 @@ from search.evaluation.metrics import (
     radius_curve,
     recall_at,
 )
+from search.evaluation.procedure import count_questions, evaluate_items, show_examples
 from search.evaluation.queries import DEFAULT_QUERIES_PER_CONCEPT, QueryChoice, choose_queries
 from search.evaluation.report import ConceptGroup, Overall, Report, make_report
 from search.evaluation.report_html import report_to_html
@@ -67,19 +69,23 @@ __all__ = [
     "Example",
     "ExampleChoice",
     "ExampleHit",
+    "Exclude",
     "Exclusion",
     "Interval",
+    "Items",
     "Labels",
     "Metric",
     "Normaliser",
     "Overall",
     "QueryChoice",
+    "Questions",
     "RadiusCurve",
     "Report",
     "Scores",
     "Truth",
     "TruthRecord",
     "all_pairs",
+    "ask",
     "average_precision_at_r",
     "average_precision_bounds",
     "bootstrap_difference",
@@ -94,11 +100,14 @@ __all__ = [
     "compare",
     "count_answers",
     "count_distances",
+    "count_questions",
     "evaluate",
+    "evaluate_items",
     "exact_average_precision",
     "expected_average_precision",
     "expected_average_precisions",
     "fetch_answers",
+    "frame_items",
     "holm_adjusted",
     "make_report",
     "metrics_for",
@@ -106,6 +115,7 @@ __all__ = [
     "parse_csv",
     "parse_json_lines",
     "parse_shots",
+    "picture_items",
     "precision_at",
     "radius_curve",
     "read_shots",
@@ -118,5 +128,6 @@ __all__ = [
     "run_from_dict",
     "run_to_dict",
     "score_rows",
+    "show_examples",
     "sign_flip_p",
 ]
