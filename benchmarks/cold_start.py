@@ -67,7 +67,7 @@ def build(store: Store, generation: Generation, folder: Path, videos: int, frame
         index.add(ids, np.ascontiguousarray(rows))
         for number in numbers:
             columns.videos[number] = Column(
-                f"archive/programme-{number:06}.mp4", {"case": str(number % 50)}, {0: times}
+                f"archive/programme-{number:06}.mp4", {"case": str(number % 50)}, {0: Stretch(times)}
             )
     index.compact()
     Snapshots(folder, generation).save(View.of(index, columns, Log(store.redis, generation.id).tail()))

@@ -14,11 +14,14 @@ export function card(hit, bits, actions) {
     "aria-label": `Play ${name} from ${time}, distance ${hit.distance}`,
   });
   play.append(picture(api.thumbnail(hit.frame_id)), element("span", { class: "time", "aria-hidden": "true" }, time));
+  const seen = (hit.concepts ?? []).map((concept) => `${concept.name} ${Math.round(100 * concept.area)} %`).join(", ");
+  const concepts = seen ? [element("p", { class: "concepts", title: `The model sees: ${seen}` }, seen)] : [];
   return element(
     "li",
     { class: "hit", data: { frame: hit.frame_id } },
     play,
     element("p", { class: "name", title: hit.source }, name),
+    ...concepts,
     element(
       "div",
       { class: "foot" },
