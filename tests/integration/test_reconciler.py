@@ -101,6 +101,17 @@ def test_lost_message_is_sent_again_once(setup: Setup) -> None:
     assert sorted(setup.waiting()) == sorted(str(unit) for unit in units)
 
 
+def test_unit_whose_message_a_worker_holds_is_not_sent_at_every_look(setup: Setup) -> None:
+    (unit,) = setup.enqueue(1)
+    setup.broker.flushdb()
+    setup.age(unit)
+    assert setup.reconciler.check() == 1
+    # A worker has taken the message and not claimed the unit yet.
+    setup.broker.flushdb()
+    for _ in range(5):
+        assert setup.reconciler.check() == 0
+
+
 def test_all_messages_lost_at_once_are_sent_again(setup: Setup) -> None:
     units = setup.enqueue(50)
     setup.broker.flushdb()

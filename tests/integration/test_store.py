@@ -307,6 +307,34 @@ def test_values_go_after_the_grace_period(store: Store, rng: np.random.Generator
     assert store.purge(0) == 0
 
 
+def test_cancel_takes_back_what_was_committed_unless_it_is_kept(store: Store, rng: np.random.Generator) -> None:
+    generation = make_generation(store)
+    dropped, kept, untouched = (add_video(store, generation, 2) for _ in range(3))
+    for video in (dropped, kept):
+        store.commit(video, 1, make_chunk(rng, 2))
+    assert store.cancel(dropped) == "ok"
+    assert store.cancel(kept, keep_partial=True) == "kept"
+    assert store.cancel(untouched, keep_partial=True) == "ok"
+    assert alive_chunks(store.redis, generation.id) == {(kept, 1)}
+    assert [fields["op"] for _, fields in raw_log(store.redis, generation.id)] == ["put", "put", "delete"]
+    records = [store.video(video) for video in (dropped, kept, untouched)]
+    assert [(r.state, r.frames) for r in records] == [("cancelled", 0), ("indexed", 2), ("cancelled", 0)]
+    assert store.cancel(kept) == store.cancel(dropped) == "gone"
+
+
+def test_failure_keeps_the_frames_that_are_there(store: Store, rng: np.random.Generator) -> None:
+    generation = make_generation(store)
+    partial, empty = add_video(store, generation, 2), add_video(store, generation, 2)
+    store.commit(partial, 0, make_chunk(rng, 2))
+    assert store.fail(partial, "worker", "it hung", retryable=True) == "ok"
+    assert store.fail(empty, "worker", "it hung", retryable=True) == "ok"
+    assert store.video(partial).state == "indexed"
+    assert store.video(partial).warnings == [{"stage": "worker", "reason": "it hung"}]
+    assert (store.video(empty).state, store.video(empty).retryable) == ("failed", True)
+    assert {record.id for record, _ in store.failed_page(generation.id, 10, 0)[0]} == {partial, empty}
+    assert store.fail(empty, "worker", "it hung", retryable=True) == "gone"
+
+
 def test_cancelled_video_is_no_longer_listed_as_damaged(store: Store, rng: np.random.Generator) -> None:
     generation = make_generation(store)
     video = add_video(store, generation, 2)
@@ -427,7 +455,7 @@ class Model:
         return {(video, chunk) for video, chunks in self.done.items() if video not in gone for chunk in chunks}
 
 
-VIDEO, CHUNK = st.integers(0, 5), st.integers(0, 2)
+VIDEO, CHUNK = st.integers(0, 2), st.integers(0, 2)
 OPERATIONS = st.lists(
     st.one_of(
         st.tuples(st.just("register"), st.booleans()),
