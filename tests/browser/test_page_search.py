@@ -144,7 +144,7 @@ def test_the_same_filters_go_with_a_picture(page, service, picture):
     page.set_input_files("#pick", picture)
     expect_status(page, "3 nearest")
     sent = service.engine.requests[-1]
-    assert (sent.tags, sent.top) == ({"case": "17"}, 3)
+    assert (sent.tags, sent.top) == ({"case": ["17"]}, 3)
 
 
 def test_what_cannot_be_searched_is_said(page, service, tmp_path):
