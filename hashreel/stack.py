@@ -29,6 +29,7 @@ from hashreel.settings import Settings
 __all__ = ["FOLDER_FORMAT", "Stack", "free_port", "redis_program", "running_redis", "running_stack"]
 
 FOLDER_FORMAT = 1
+RUN_PREFIX = "hashreel-"
 LOCK_WAIT_S = 15.0
 REDIS_WAIT_S = 30.0
 READY_WAIT_S = 180.0
@@ -69,12 +70,26 @@ def free_port(host: str) -> int:
 
 def running_stack(folder: Path) -> str | None:
     """Return the address of the stack that runs over a folder, or None."""
+    if not _is_locked(folder):
+        # A stack that was killed leaves its address behind, and another one may answer there by now.
+        return None
     try:
         state = json.loads((folder / "stack.json").read_text())
         with _DIRECT.open(f"{state['url']}/healthz", timeout=2):
             return str(state["url"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _is_locked(folder: Path) -> bool:
+    try:
+        with (folder / "lock").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except (BlockingIOError, PermissionError):
+        return True
+    except OSError:
+        return False
 
 
 def running_redis(folder: Path) -> dict[str, str]:
@@ -195,6 +210,7 @@ class Stack:
         for name in ("", "redis", "uploads", "logs", "clients", "cache"):
             (self._folder / name).mkdir(parents=True, exist_ok=True)
         self._lock_fd = self._take_lock()
+        self._clear_leftovers()
         marker = self._folder / "format.json"
         if marker.exists():
             version = _format_version(marker)
@@ -205,6 +221,16 @@ class Stack:
                 )
         else:
             _write_whole(marker, {"version": FOLDER_FORMAT})
+
+    def _clear_leftovers(self) -> None:
+        """Remove what a stack that was killed could not: its address, and the folder of its socket."""
+        state = self._folder / "stack.json"
+        with suppress(OSError, ValueError, AttributeError):
+            url = str(json.loads(state.read_text()).get("redis_url"))
+            sockets = Path(url.removeprefix("unix://").partition("?")[0]).parent
+            if sockets.parent == Path(tempfile.gettempdir()) and sockets.name.startswith(RUN_PREFIX):
+                shutil.rmtree(sockets, ignore_errors=True)
+        state.unlink(missing_ok=True)
 
     def _take_lock(self) -> int:
         descriptor = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -263,7 +289,7 @@ class Stack:
 
     def _start_redis(self) -> None:
         # A unix socket's path is limited to about 108 bytes, so it lies in a short temporary folder.
-        self._run_folder = tempfile.mkdtemp(prefix="hashreel-")
+        self._run_folder = tempfile.mkdtemp(prefix=RUN_PREFIX)
         path = f"{self._run_folder}/redis.sock"
         options = {
             "port": "0",

@@ -7,6 +7,7 @@ import os
 import secrets
 import socket
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import redis
@@ -75,7 +76,8 @@ def run_worker(settings: Settings, name: str = "") -> None:
     finally:
         stop.set()
         lease.join(timeout=5)
-        units.end_lease(name)
+        with suppress(redis.RedisError):  # then it runs out by itself
+            units.end_lease(name)
 
 
 def _keep_lease(runner: UnitRunner, settings: Settings, stop: threading.Event) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -9,10 +10,12 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +148,7 @@ def test_life_of_a_stack(tmp_path: Path, stacks: list[Stack]) -> None:
     stacks.append(stack)
     stack.wait_up()
     assert stack.socket_folder() != socket_folder
+    assert not socket_folder.exists()
     wait_until(lambda: stack.call(f"/v1/jobs/{job['id']}")["state"] == "done", "it is indexed", seconds=START_S)
     after = stack.call("/v1/search", {"query": {"frame": frame}, "videos": [before["hits"][0]["video"]]})
     assert after["hits"] == before["hits"]
@@ -165,6 +169,35 @@ def search(stack: Stack, frame: str) -> Any:
     except urllib.error.HTTPError as exc:
         with exc:
             return {"stale": True, "hits": [], "problem": exc.read()}
+
+
+class _Alive(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def test_address_that_a_killed_stack_left_behind_is_not_believed(tmp_path: Path) -> None:
+    with HTTPServer(("127.0.0.1", 0), _Alive) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        assert running_stack(tmp_path) is None
+        (tmp_path / "stack.json").write_text(json.dumps({"url": url}))
+        (tmp_path / "lock").touch()
+        # Somebody answers there, but nobody holds this folder.
+        assert running_stack(tmp_path) is None
+        with (tmp_path / "lock").open("rb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            assert running_stack(tmp_path) == url
+            for broken in ("", "[]", "{}", '{"url": 5}', '{"url": "http://127.0.0.1:1"}'):
+                (tmp_path / "stack.json").write_text(broken)
+                assert running_stack(tmp_path) is None
+        server.shutdown()
+        thread.join()
 
 
 def test_port_that_is_taken_by_another_program(tmp_path: Path, stacks: list[Stack]) -> None:
