@@ -76,5 +76,6 @@ def joined_ranks(device: torch.device) -> Iterator[Ranks]:
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield Ranks(dist.get_rank(), world, str(device))
+        dist.barrier()  # none may hang up while another still reads its last sum
     finally:
         dist.destroy_process_group()

@@ -206,7 +206,10 @@ def test_two_ranks_on_gloo_equal_one(tmp_path: Path) -> None:
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), "OMP_NUM_THREADS": "1"}
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    subprocess.run([*launch, str(script), str(tmp_path / "two")], check=True, env=environment, capture_output=True)
+    done = subprocess.run(
+        [*launch, str(script), str(tmp_path / "two")], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
     subprocess.run([sys.executable, str(script), str(tmp_path / "one")], check=True, env=environment)
     one, two = (load_file(tmp_path / folder / "hash" / LAST) for folder in ("one", "two"))
     assert one.keys() == two.keys()
