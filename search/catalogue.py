@@ -1,0 +1,128 @@
+"""Videos: listing, tags, deletion, pictures of their frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from encoder.folders import load_folder_frame
+from encoder.pictures import encode_jpeg
+from encoder.scaling import scale_short_side
+from encoder.video import grab_frame
+from hashreel.errors import BehindError, DecodeError, NotFoundError
+from hashreel.schemas import Tags, VideoModel, Videos
+from indexer.records import VideoRecord
+from search.galleries import OPEN_WAIT_S, Galleries
+from search.replies import video_model
+from search.thumbnails import ThumbnailCache
+
+if TYPE_CHECKING:
+    from encoder.model import Model
+    from hashreel.settings import Settings
+    from indexer.store import Store
+
+__all__ = ["Catalogue"]
+
+
+class Catalogue(Galleries):
+    """What users do with videos beside searching them."""
+
+    def __init__(self, store: Store, settings: Settings, load_model: Callable[[str], Model]) -> None:
+        super().__init__(store, settings, load_model)
+        self._thumbnails = ThumbnailCache(settings.data / "cache" / "thumbnails", settings.thumbnail_cache_bytes)
+
+    def videos(
+        self,
+        *,
+        limit: int = 100,
+        before: int | None = None,
+        state: str | None = None,
+        tags: Tags | None = None,
+        collection: str | None = None,
+    ) -> Videos:
+        """Return a page of videos, newest first; filters apply before the page is cut."""
+        generation = self._store.collection(collection or self._settings.collection)
+        kept: list[VideoRecord] = []
+        cursor = before
+        while len(kept) <= limit:
+            page = self._store.video_page(generation.id, max(limit, 100), cursor)
+            if not page:
+                break
+            kept.extend(r for r in page if _passes(r, state, tags))
+            cursor = page[-1].id
+        more = len(kept) > limit
+        kept = kept[:limit]
+        return Videos(
+            videos=[video_model(record) for record in kept],
+            total=self._store.count_videos(generation.id),
+            next=kept[-1].id if more and kept else None,
+        )
+
+    def video(self, video_id: int) -> VideoModel:
+        """Return one video; NotFoundError if there is none."""
+        return video_model(self._store.video(video_id))
+
+    def set_tags(self, video_id: int, tags: Tags) -> VideoModel:
+        """Set tags (an empty value removes one)."""
+        self._store.set_tags(video_id, tags)
+        return self.video(video_id)
+
+    def delete_video(self, video_id: int, *, purge: bool = False) -> VideoModel:
+        """Delete a video from the gallery.
+
+        Args:
+            video_id: Its number.
+            purge: Remove its stored values, its thumbnails, and its codes in memory and snapshots now, instead of
+                after the grace period, and let Redis rewrite its append-only file without them.
+        """
+        record = self._store.find_video(video_id) if purge else self._store.video(video_id)
+        if record is None:
+            raise NotFoundError(f"there is no video {video_id}")
+        position = self._store.delete(video_id)
+        if purge:
+            self._purge(record, position)
+        return video_model(record)
+
+    def _purge(self, record: VideoRecord, position: str) -> None:
+        gallery = self._open_gallery(self._store.generation(record.generation))
+        self._wait_until_built(gallery)
+        # "gone" means that it was deleted before, which the index has seen or will have when it has caught up.
+        seen = gallery.catch_up(OPEN_WAIT_S) if position == "gone" else gallery.wait_position(position, OPEN_WAIT_S)
+        if not seen:
+            raise BehindError(
+                "the video is deleted; the index has not seen it yet, so its codes are not purged: try again"
+            )
+        self._store.purge_now(record.id)
+        gallery.forget()
+        self._thumbnails.drop(record.id)
+
+    def thumbnail(self, frame_id: int, width: int = 320) -> bytes:
+        """Return a JPEG of an indexed frame, cut from its source (cached); NotFoundError if that is gone."""
+        record = self._store.video(frame_id >> 32)
+        gallery = self._open_gallery(self._store.generation(record.generation))
+        self._wait_until_built(gallery)
+        time_ms = gallery.frame(frame_id).time_ms
+        return self._thumbnails.get(frame_id, width, lambda: _cut(record, time_ms, width))
+
+    def source_path(self, video_id: int) -> Path:
+        """Return the local file of a video's source; NotFoundError if it moved or is a folder of pictures."""
+        record = self._store.video(video_id)
+        path = Path(record.path)
+        if record.kind != "video" or not path.is_file():
+            raise NotFoundError(f"the source of video {video_id}, {record.source}, is not a file (any more)")
+        return path
+
+
+def _cut(record: VideoRecord, time_ms: int, width: int) -> bytes:
+    try:
+        if record.kind == "pictures":
+            picture = load_folder_frame(Path(record.path), time_ms)
+            return encode_jpeg(scale_short_side(picture, width * 9 // 16))
+        return encode_jpeg(grab_frame(record.path, time_ms, short_side=width * 9 // 16).image)
+    except (DecodeError, NotFoundError, OSError) as exc:
+        raise NotFoundError(f"the source {record.source} cannot be read for a picture: {exc}") from exc
+
+
+def _passes(record: VideoRecord, state: str | None, tags: Tags | None) -> bool:
+    return (state is None or record.state == state) and (tags or {}).items() <= record.tags.items()

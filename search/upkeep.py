@@ -1,0 +1,71 @@
+"""Upkeep of the in-memory indexes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hashreel.errors import UnavailableError
+from hashreel.schemas import IndexStatus, IndexVerification, Position
+from indexer.exchange import export_gallery, import_gallery
+from search.galleries import Galleries
+
+__all__ = ["IndexUpkeep"]
+
+REBUILD_WAIT_S = 600.0
+
+
+class IndexUpkeep(Galleries):
+    """State, comparison, compaction, rebuild, snapshots, and galleries as files."""
+
+    def index_status(self, collection: str | None = None) -> IndexStatus:
+        """Return how a collection's index stands."""
+        gallery = self._built(collection)
+        status = gallery.status()
+        position = gallery.position
+        known = {name: status.pop(name) for name in ("kind", "exact", "bits", "frames", "rows", "tombstones", "bytes")}
+        return IndexStatus(
+            collection=gallery.generation.collection,
+            videos=gallery.videos_with_frames(),
+            position=Position(generation=gallery.generation.id, log_id=position.log_id if position else "0-0"),
+            lag=gallery.lag(),
+            problem=gallery.problem,
+            details=status,
+            **known,
+        )
+
+    def index_verify(self, collection: str | None = None) -> IndexVerification:
+        """Compare a collection's index with the stored values, frame by frame."""
+        found = self._built(collection).verify()
+        return IndexVerification(
+            equal=found.is_equal,
+            frames=found.frames,
+            missing=found.missing,
+            surplus=found.surplus,
+            differing=found.differing,
+        )
+
+    def index_compact(self, collection: str | None = None) -> IndexStatus:
+        """Drop the rows of deleted frames."""
+        self._built(collection).compact()
+        return self.index_status(collection)
+
+    def index_rebuild(self, collection: str | None = None) -> IndexStatus:
+        """Build a collection's gallery anew from the stored values; answers go on from the present one."""
+        if not self._built(collection).rebuild(REBUILD_WAIT_S):
+            raise UnavailableError(f"the gallery was not rebuilt within {REBUILD_WAIT_S:.0f} s; it goes on")
+        return self.index_status(collection)
+
+    def index_snapshot(self, collection: str | None = None) -> IndexStatus:
+        """Write a snapshot now, if anything has changed since the last one."""
+        self._built(collection).snapshot()
+        return self.index_status(collection)
+
+    def index_export(self, path: Path, format_: str, collection: str | None = None) -> None:
+        """Write a collection's codes and metadata into a file: "npz", "parquet" or "faiss"."""
+        gallery = self._built(collection)
+        export_gallery(gallery.view(), gallery.generation, path, format_)
+
+    def index_import(self, path: Path, collection: str | None = None) -> list[int]:
+        """Add the videos of an exported file; return their numbers."""
+        generation = self._built(collection).generation
+        return import_gallery(self._store, generation, path)
