@@ -24,14 +24,6 @@ def _scan_cost(ranges: Any) -> Any:
 
 
 @kernel
-def _is_any(flags: Any) -> Any:
-    for flag in flags:
-        if flag:
-            return True
-    return False
-
-
-@kernel
 def _finish(
     words: Any, queries: Any, radii: Any, admitted: Any, is_count: Any,
     codes: Any, alive: Any, first_rows: Any, first_ids: Any, is_ascending: Any, ranges: Any,
@@ -39,11 +31,10 @@ def _finish(
     late_ranges: Any, unanswered: Any, distances: Any, keys: Any, sizes: Any,
 ) -> None:  # fmt: skip
     """Scan the main part for the queries that are not answered, and the delta for all."""
-    if _is_any(unanswered):
-        scan_part(
-            words, queries, radii, admitted, is_count, codes, alive, first_rows, first_ids, is_ascending, ranges,
-            True, unanswered, distances, keys, sizes,
-        )  # fmt: skip
+    scan_part(
+        words, queries, radii, admitted, is_count, codes, alive, first_rows, first_ids, is_ascending, ranges,
+        True, unanswered, distances, keys, sizes,
+    )  # fmt: skip
     if not is_count:
         for at in range(sizes.shape[0]):
             ids_of_rows(first_rows, first_ids, keys[at], sizes[at])

@@ -33,7 +33,8 @@ def fill_table(codes: Any, low: Any, width: Any, offsets: Any, rests: Any, rows:
         offsets[np.int64((codes[row] >> np.uint64(low)) & mask) + 1] += np.uint32(1)
     for i in range(1, offsets.shape[0]):
         offsets[i] += offsets[i - 1]
-    free[:] = offsets[:-1]
+    for i in range(free.shape[0]):
+        free[i] = offsets[i]
     for row in range(codes.shape[0]):
         code = codes[row]
         bucket = np.int64((code >> np.uint64(low)) & mask)

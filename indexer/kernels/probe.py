@@ -150,6 +150,8 @@ def probe_part(
     is_complete = num_tables > 0 and rings.shape[0] == width + 2
     for ring in range(rings.shape[0] - 1):
         ring_masks = masks[rings[ring] : rings[ring + 1]]
+        if reach_of(distances, size, radius) < num_tables * ring:
+            return size, np.int64(radius)
         if spent + ring_masks.shape[0] * num_tables * per_probe > budget:
             is_complete = False
             break

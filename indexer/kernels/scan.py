@@ -107,7 +107,10 @@ def scan_part(
     :class:`~indexer.kernels.parts.Part`; whether keys are rows, in ranges that leave out what is not admitted, or
     else frame ids; which queries, bool [q]; and :class:`~indexer.kernels.parts.Answers`.
     """
-    for i in range(ranges.shape[0]):
+    any_wanted = False
+    for at in range(wanted.shape[0]):
+        any_wanted |= wanted[at]
+    for i in range(ranges.shape[0] if any_wanted else 0):
         for start in range(ranges[i, 0], ranges[i, 1], _PIECE):
             stop = min(start + _PIECE, ranges[i, 1])
             for at in range(wanted.shape[0]):
