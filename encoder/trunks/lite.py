@@ -21,6 +21,8 @@ from hashreel.errors import BadInputError, MissingExtraError
 __all__ = ["LiteTrunk", "read_package_weights", "rename_layers"]
 
 VERSIONS = (0, 1, 2)
+EARLIER = (3, 5)
+"""Stages, counted from 1, whose output a multi-stage map carries besides the last one's."""
 
 # Layer names in the package's file -> names in timm.
 _OUTSIDE_BLOCKS = {
@@ -46,15 +48,19 @@ class LiteTrunk(Trunk):
 
     At output stride 32 a 224 picture gives 7 × 7 cells; at 16 or 8 the last stages are dilated instead of
     strided and the same weights give 14 × 14 or 28 × 28.
+
+    With ``multi`` the map also carries earlier stages, which know edges and thin things better: 40 + 112 + 320
+    channels (lite0), the last stage at the end. All three must have one size, so the output stride is 8.
     """
 
-    def __init__(self, version: int, *, pretrained: bool, output_stride: int = 32) -> None:
+    def __init__(self, version: int, *, pretrained: bool, output_stride: int = 32, multi: bool = False) -> None:
         import timm
 
         net = timm.create_model(f"tf_efficientnet_lite{version}", pretrained=False, output_stride=output_stride)
+        widths = [stage["num_chs"] for stage in net.feature_info if stage["stage"] in EARLIER] if multi else []
         super().__init__(
-            f"efficientnet-lite{version}",
-            channels=net.conv_head.in_channels,
+            f"efficientnet-lite{version}{'-multi' if multi else ''}",
+            channels=sum(widths) + net.conv_head.in_channels,
             stride=output_stride,
             pooled_channels=net.conv_head.out_channels,
             mean=HALF,
@@ -68,16 +74,23 @@ class LiteTrunk(Trunk):
             )
         self.stem = nn.Sequential(net.conv_stem, net.bn1)
         self.blocks = net.blocks
+        self.multi = multi
+        self.last_channels = self.channels - sum(widths)
         self.head = nn.Sequential(net.conv_head, net.bn2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the last block's output, float32 [n, 320, s / stride, s / stride]."""
-        feature_map: Tensor = self.blocks(self.stem(x))
-        return feature_map
+        """Return the last stage's output, float32 [n, 320, s / stride, s / stride], earlier ones before it if multi."""
+        x = self.stem(x)
+        kept = []
+        for number, stage in enumerate(self.blocks, start=1):
+            x = stage(x)
+            if self.multi and number in EARLIER:
+                kept.append(x)
+        return torch.cat([*kept, x], dim=1) if kept else x
 
     def final_map(self, feature_map: Tensor) -> Tensor:
         """Return float32 [n, 1280, h, w]: the 1 × 1 head convolution with BN and ReLU6."""
-        final: Tensor = self.head(feature_map)
+        final: Tensor = self.head(feature_map[:, self.channels - self.last_channels :])
         return final
 
     def expected_features(self) -> Tensor:

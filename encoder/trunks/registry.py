@@ -23,6 +23,15 @@ def _lite(version: int) -> _Maker:
     return lambda pretrained, stride: LiteTrunk(version, pretrained=pretrained, output_stride=stride or 32)
 
 
+def _multi(version: int) -> _Maker:
+    def make(pretrained: bool, stride: int | None) -> Trunk:
+        if stride not in (None, 8):
+            raise BadInputError(f"a multi-stage map has stride 8; {stride} is not possible")
+        return LiteTrunk(version, pretrained=pretrained, output_stride=8, multi=True)
+
+    return make
+
+
 def _resnet(depth: int) -> _Maker:
     return lambda pretrained, stride: ResNetTrunk(depth, pretrained=pretrained, output_stride=stride or 32)
 
@@ -37,6 +46,7 @@ def _vgg(configuration: str) -> _Maker:
 
 
 _MAKERS: dict[str, _Maker] = {f"efficientnet-lite{version}": _lite(version) for version in VERSIONS}
+_MAKERS |= {f"efficientnet-lite{version}-multi": _multi(version) for version in VERSIONS}
 _MAKERS |= {f"resnet{depth}": _resnet(depth) for depth in DEPTHS}
 _MAKERS |= {"vgg16": _vgg("D"), "vgg16c": _vgg("C")}
 

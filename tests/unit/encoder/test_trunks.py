@@ -96,3 +96,17 @@ def test_lite0_expects_what_its_last_normalisation_and_activation_give(lite0: Tr
     draws = norm.bias.detach() + norm.weight.detach() * torch.randn(20000, 1280, generator=generator)
     torch.testing.assert_close(draws.clamp(0, 6).mean(dim=0), expected, atol=0.05, rtol=0.05)
     assert create_trunk("timm:resnet10t", pretrained=False).expected_features() is None
+
+
+def test_a_multi_stage_map_ends_with_the_last_stage_and_pools_the_same(lite0: Trunk) -> None:
+    multi = create_trunk("efficientnet-lite0-multi")
+    plain = create_trunk("efficientnet-lite0", output_stride=8)
+    x = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        stacked, last = multi(x), plain(x)
+        assert stacked.shape == (1, 40 + 112 + 320, 8, 8)
+        torch.testing.assert_close(stacked[:, 152:], last)
+        torch.testing.assert_close(multi.pool(stacked), plain.pool(last))
+    assert set(multi.state_dict()) == set(lite0.state_dict())
+    with pytest.raises(BadInputError, match="stride 8"):
+        create_trunk("efficientnet-lite0-multi", output_stride=16)
