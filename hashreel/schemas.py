@@ -6,9 +6,12 @@ milliseconds. Requests forbid unknown fields, so that a misspelt option is an er
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from hashreel.errors import HashreelError
 
 __all__ = [
     "Answer",
@@ -22,6 +25,9 @@ __all__ = [
     "CutoverRequest",
     "Dropped",
     "EnqueueRequest",
+    "EvaluationModel",
+    "EvaluationRequest",
+    "Evaluations",
     "Failure",
     "Failures",
     "GenerationModel",
@@ -49,9 +55,11 @@ __all__ = [
 
 VideoState = Literal["queued", "encoding", "indexed", "failed", "cancelled"]
 JobState = Literal["queued", "running", "done", "cancelled"]
+EvaluationState = Literal["queued", "running", "done", "failed", "cancelled"]
 Tags = dict[str, str]
 
 MAX_ID = 2**63 - 1
+MAX_TRUTH = 8_000_000
 MAX_VIDEO = 2**31 - 1  # a frame id is video * 2**32 + ..., a signed 64-bit integer
 
 
@@ -447,6 +455,77 @@ class ImportedVideos(_Reply):
     videos: list[int]
 
 
+class EvaluationRequest(_Request):
+    """A ground truth to evaluate a collection with, and how."""
+
+    truth: Annotated[str, Field(min_length=1, max_length=MAX_TRUTH, description="The text of the ground truth.")]
+    format: Annotated[
+        Literal["csv", "jsonl", "shots"],
+        Field(description="CSV, JSON lines, or a CSV list of shots by frame number (with `frame_rate`)."),
+    ] = "csv"
+    frame_rate: Annotated[float | None, Field(gt=0, le=1000, description="Frames per second, for `shots`.")] = None
+    source: Annotated[
+        str, Field(min_length=1, max_length=200, description="What messages call the ground truth, such as its file.")
+    ] = "the ground truth"
+    top: Annotated[
+        list[Annotated[int, Field(ge=1, le=10_000)]],
+        Field(min_length=1, max_length=10, description="The cutoffs K of AP@K, precision and recall."),
+    ] = [10, 50]
+    queries_per_concept: Annotated[
+        Annotated[int, Field(ge=1, le=10_000)] | Literal["all"],
+        Field(description="Queries chosen for each concept, where the ground truth lists none."),
+    ] = 50
+    exclude: Annotated[
+        Literal["self", "video"], Field(description="What a query never gets: itself, or all of its video.")
+    ] = "self"
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1, description="Of the choice of queries.")] = 0
+    name: Annotated[str | None, Field(min_length=1, max_length=100, description="Default: the model's name.")] = None
+    collection: Annotated[str | None, Field(max_length=100)] = None
+    against: Annotated[
+        str | None, Field(pattern=r"^[A-Za-z0-9]{1,100}$", description="An earlier evaluation to compare with.")
+    ] = None
+    by: Annotated[str, Field(max_length=100, description="Who asks, for the list.")] = ""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if (self.format == "shots") != (self.frame_rate is not None):
+            raise ValueError("frame_rate goes with format shots, and format shots needs it")
+        return self
+
+
+class EvaluationModel(_Reply):
+    """An evaluation and how far it is."""
+
+    id: str
+    state: EvaluationState
+    name: str
+    collection: str
+    generation: str
+    model: str
+    fingerprint: str
+    bits: int
+    position: Annotated[str, Field(description="Log id that the codes were read at; empty until they are.")] = ""
+    truth: Annotated[str, Field(description="SHA-256 of the ground truth, hex.")]
+    source: Annotated[str, Field(description="What the ground truth is called.")]
+    by: Annotated[str, Field(description="Who asked for it, as far as they said.")] = ""
+    against: str | None = None
+    created_at: float
+    started_at: float | None = None
+    finished_at: float | None = None
+    step: Annotated[str, Field(description="What goes on: reading, comparing, pictures, reporting.")] = ""
+    done: Annotated[int, Field(description="Parts of the step that are done.")] = 0
+    total: Annotated[int, Field(description="Parts of the step; 0 where they cannot be counted.")] = 0
+    tries: int = 0
+    scores: Annotated[dict[str, float], Field(description="Means over concepts, by metric, when it is done.")] = {}
+    problem: Annotated[Problem | None, Field(description="Why it failed.")] = None
+
+
+class Evaluations(_Reply):
+    """Evaluations, newest first."""
+
+    evaluations: list[EvaluationModel]
+
+
 class Upload(_Reply):
     """A stored upload; ``source`` can be enqueued."""
 
@@ -479,6 +558,16 @@ class Problem(_Reply):
     detail: str
     errors: Annotated[list[dict[str, Any]], Field(description="The fields that were refused, and why.")] = []
     request_id: Annotated[str, Field(description="Also in the X-Request-Id header and in the service's log.")] = ""
+
+    @classmethod
+    def of(cls, error: HashreelError, request_id: str = "") -> Problem:
+        """Return the problem of an error; the client turns it back into the same class."""
+        kind = type(error)
+        words = re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__.removesuffix("Error")).lower()
+        title = (kind.__doc__ or kind.__name__).strip().splitlines()[0].rstrip(".")
+        return Problem(
+            type=f"urn:hashreel:{words}", title=title, status=error.status, detail=str(error), request_id=request_id
+        )
 
 
 class NotReady(Problem):

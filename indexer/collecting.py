@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from hashreel.errors import ConflictError, LogCorruptError
+from hashreel.errors import LogCorruptError, UnavailableError
 from indexer.chunks import Chunk, value_sha
 from indexer.log import Entry, Log, LogBrokenError
 from indexer.records import Generation, LogPosition, VideoRecord
@@ -21,7 +21,7 @@ Choose = Callable[[Sequence[VideoRecord]], Collection[int]]
 Tell = Callable[[int, int], None]
 
 
-class MovedError(ConflictError):
+class MovedError(UnavailableError):
     """The collection changed while it was read; try again."""
 
 
@@ -54,7 +54,7 @@ def collect_chunks(store: Store, generation: Generation, choose: Choose, *, tell
         tell: Called with (videos read, videos) from time to time; what it raises ends the reading.
 
     Raises:
-        ConflictError: If the collection changed at every try.
+        UnavailableError: If the collection changed at every try.
         LogCorruptError: If a stored value is missing or is not what was committed.
     """
     for _ in range(TRIES - 1):

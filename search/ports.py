@@ -13,6 +13,8 @@ from hashreel.schemas import (
     Collection,
     Collections,
     EnqueueRequest,
+    EvaluationModel,
+    EvaluationRequest,
     Failures,
     Health,
     IndexStatus,
@@ -24,11 +26,34 @@ from hashreel.schemas import (
     Videos,
 )
 
-__all__ = ["EnginePort", "QueuePort"]
+__all__ = ["EnginePort", "EvaluationPort", "QueuePort"]
+
+
+class EvaluationPort(Protocol):
+    """Evaluations. Implemented by ``workers.evaluation_queue.EvaluationQueue``."""
+
+    def create(self, request: EvaluationRequest) -> EvaluationModel:
+        """Check the ground truth and queue an evaluation."""
+
+    def newest(self, limit: int = 50) -> list[EvaluationModel]:
+        """Return the newest evaluations."""
+
+    def get(self, evaluation: str) -> EvaluationModel:
+        """Return one evaluation; NotFoundError if there is none."""
+
+    def cancel(self, evaluation: str) -> EvaluationModel:
+        """Stop an evaluation that has not ended."""
+
+    def report(self, evaluation: str, format_: str) -> str:
+        """Return the report of a done evaluation: "json", "html", "csv" or "markdown"."""
 
 
 class QueuePort(Protocol):
-    """Jobs and failures. Implemented by ``workers.queue.JobQueue``."""
+    """Jobs, failures and evaluations. Implemented by ``workers.queue.JobQueue``."""
+
+    @property
+    def evaluations(self) -> EvaluationPort:
+        """Return what evaluations go through."""
 
     def enqueue(self, request: EnqueueRequest) -> JobModel:
         """Register the sources and start their work."""

@@ -11,10 +11,24 @@ from dataclasses import dataclass
 
 from hashreel.errors import BadInputError
 
-__all__ = ["PROTOCOL", "RUN_UNIT", "Unit", "payload", "queue_name", "read_payload"]
+__all__ = [
+    "EVALUATION_QUEUE",
+    "PROTOCOL",
+    "RUN_EVALUATION",
+    "RUN_UNIT",
+    "Unit",
+    "evaluation_payload",
+    "payload",
+    "queue_name",
+    "read_evaluation_payload",
+    "read_payload",
+]
 
 PROTOCOL = 1
 RUN_UNIT = "hashreel.run_unit"
+RUN_EVALUATION = "hashreel.evaluate"
+EVALUATION_QUEUE = "hashreel.evaluate"
+"""Every worker listens to it: an evaluation needs codes, but no network."""
 PLAN = "plan"
 _NAME = re.compile(f"([0-9]+):({PLAN}|[0-9]+)")
 
@@ -59,6 +73,18 @@ def read_payload(protocol: int, unit: str) -> Unit:
     if protocol != PROTOCOL:
         raise BadInputError(f"a task speaks protocol {protocol}, this worker {PROTOCOL}; upgrade the workers first")
     return Unit.parse(unit)
+
+
+def evaluation_payload(evaluation: str) -> dict[str, str | int]:
+    """Return the arguments of an evaluation's task."""
+    return {"protocol": PROTOCOL, "evaluation": evaluation}
+
+
+def read_evaluation_payload(protocol: int, evaluation: str) -> str:
+    """Return the id in the arguments of an evaluation's task; see :func:`read_payload`."""
+    if protocol != PROTOCOL:
+        raise BadInputError(f"a task speaks protocol {protocol}, this worker {PROTOCOL}; upgrade the workers first")
+    return str(evaluation)
 
 
 def queue_name(fingerprint: str) -> str:

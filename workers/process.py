@@ -18,7 +18,8 @@ from hashreel.errors import UnavailableError
 from indexer.store import Store, connect
 from workers.app import make_app
 from workers.encoding import UnitRunner
-from workers.messages import queue_name
+from workers.evaluation import EvaluationRunner
+from workers.messages import EVALUATION_QUEUE, queue_name
 from workers.queue import Sender
 from workers.tasks import register_tasks
 from workers.units import Units
@@ -56,7 +57,7 @@ def run_worker(settings: Settings, name: str = "") -> None:
     units, sender = Units(store.redis, store.keys), Sender(app)
     name = name or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     runner = UnitRunner(store, units, model, settings, name, lambda lost: sender(lost, model.fingerprint))
-    register_tasks(app, runner)
+    register_tasks(app, runner, EvaluationRunner(store, settings, name))
     stop = threading.Event()
     lease = threading.Thread(target=_keep_lease, args=(runner, settings, stop), daemon=True)
     lease.start()
@@ -65,7 +66,7 @@ def run_worker(settings: Settings, name: str = "") -> None:
         worker = app.Worker(
             pool_cls="solo",
             concurrency=1,
-            queues=[queue_name(model.fingerprint)],
+            queues=[queue_name(model.fingerprint), EVALUATION_QUEUE],
             hostname=f"{name}@hashreel",
             without_gossip=True,
             without_mingle=True,

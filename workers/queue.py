@@ -18,7 +18,16 @@ from encoder.policies import parse_policy
 from hashreel.errors import NotFoundError
 from hashreel.schemas import EnqueueRequest, Failure, Failures, JobCounts, JobModel, JobState
 from indexer.records import NewVideo, VideoRecord
-from workers.messages import RUN_UNIT, Unit, payload, queue_name
+from workers.evaluation_queue import EvaluationQueue
+from workers.messages import (
+    EVALUATION_QUEUE,
+    RUN_EVALUATION,
+    RUN_UNIT,
+    Unit,
+    evaluation_payload,
+    payload,
+    queue_name,
+)
 from workers.sources import Source, SourceRoots
 
 if TYPE_CHECKING:
@@ -61,6 +70,20 @@ class Sender:
         except (OperationalError, KombuError, OSError) as exc:
             logger.warning("units stay queued, the broker does not answer: %s", exc, extra={"action": "send_failed"})
 
+    def evaluations(self, names: Iterable[str]) -> None:
+        """Send one message an evaluation, to whatever worker is free first."""
+        try:
+            for name in names:
+                self._app.send_task(
+                    RUN_EVALUATION,
+                    kwargs=evaluation_payload(name),
+                    task_id=name,
+                    queue=EVALUATION_QUEUE,
+                    ignore_result=True,
+                )
+        except (OperationalError, KombuError, OSError) as exc:
+            logger.warning("evaluations stay queued: %s", exc, extra={"action": "send_failed"})
+
 
 class JobQueue:
     """What the HTTP app and the command line enqueue through (``search.ports.QueuePort``).
@@ -79,6 +102,7 @@ class JobQueue:
         self._settings = settings
         roots = {"uploads": settings.data / "uploads", **settings.roots}
         self._roots = SourceRoots(roots, is_open=settings.open_roots)
+        self.evaluations = EvaluationQueue(store, send, settings)
 
     # Taking work in
 

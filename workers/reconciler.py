@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, cast
 import redis
 
 from indexer.generations import Generations
+from workers.evaluation_queue import resend_evaluations
+from workers.evaluation_records import EvaluationRecords
 from workers.messages import Unit, queue_name
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ class Reconciler:
         self._send = send
         self._broker = broker
         self._settings = settings
+        self._evaluations = EvaluationRecords(store.redis, store.keys, settings.job_keep_s)
         self._name = secrets.token_hex(8)
         self._purged_at = 0.0
         self._look_after = 0.0
@@ -84,13 +87,14 @@ class Reconciler:
         return True
 
     def check(self) -> int:
-        """Send what was lost; return how many units that were."""
+        """Send what was lost; return how many units and evaluations that were."""
         for unit in self._abandoned():
             self._units.release(unit)
         lost = self._without_message()
         self._resend(lost)
+        again = resend_evaluations(self._evaluations, self._send, self._broker)
         self._housekeeping()
-        return len(lost)
+        return len(lost) + again
 
     def _abandoned(self) -> list[Unit]:
         """Return units that run on workers that are gone, or that have gone on to other work."""

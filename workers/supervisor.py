@@ -23,6 +23,7 @@ from hashreel.errors import BadInputError, UnavailableError
 from hashreel.processes import Child, python_command
 from indexer.store import Store, connect
 from workers.app import make_app
+from workers.evaluation_records import EvaluationRecords
 from workers.queue import Sender
 from workers.reconciler import Reconciler
 from workers.units import Units
@@ -101,6 +102,7 @@ class Supervisor:
         self._stopping = threading.Event()
         self._store = Store(connect(settings.redis_url))
         self._units = Units(self._store.redis, self._store.keys)
+        self._evaluations = EvaluationRecords(self._store.redis, self._store.keys, settings.job_keep_s)
         self._children = [self._child(f"gpu{gpu}", gpu) for gpu in gpus] or [
             self._child(f"cpu{number}", None) for number in range(processes)
         ]
@@ -150,11 +152,12 @@ class Supervisor:
             Reconciler(self._store, self._units, Sender(app), broker, self._settings).run(self._stopping)
 
     def _watch_hangs(self) -> None:
-        """Kill a worker of ours that hangs; its unit is tried again elsewhere."""
+        """Kill a worker of ours that hangs; what it ran is tried again elsewhere."""
         heard = dict.fromkeys(self._children, time.monotonic())
         while not self._stopping.wait(min(30.0, self._settings.unit_timeout_s / 4)):
             try:
                 since = {worker: started for _, worker, started in self._units.running()}
+                since |= self._evaluations.running()
                 living = {child for child in self._children if self._units.leased(child.name) is not None}
             except redis.RedisError:
                 # Nobody can be heard now.

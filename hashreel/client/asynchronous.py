@@ -11,9 +11,11 @@ from typing import Any, Literal, Self, TypeVar, Unpack
 
 import httpx
 
-from hashreel.client import calls
+from hashreel.client import calls, evaluation_calls
 from hashreel.client.calls import Call, EnqueueOptions, IndexAction, SearchKeywords, Sources, VideoFilter
 from hashreel.client.connection import client_options, request_options
+from hashreel.client.evaluation_calls import EvaluationOptions, TruthLike
+from hashreel.client.evaluation_jobs import AsyncEvaluationJob
 from hashreel.client.exchange import Exchange, Outcome, Step, answers_of, check_url, exchange
 from hashreel.client.job_waits import ENDED, JobView, Progress, pauses, shown
 from hashreel.client.local import LocalStack, absolute_sources, join_stack
@@ -99,6 +101,20 @@ class AsyncClient:
     async def job(self, job_id: str) -> AsyncJob:
         """Return one job; NotFoundError if there is none."""
         return AsyncJob(self, await self._run(calls.job(job_id)))
+
+    async def evaluate(self, truth: TruthLike, **options: Unpack[EvaluationOptions]) -> AsyncEvaluationJob:
+        """Score a collection against a ground truth, in a worker of the service; see ``Client.evaluate``."""
+        call = await asyncio.to_thread(evaluation_calls.evaluate, truth, options)
+        return AsyncEvaluationJob(self, await self._run(call))
+
+    async def evaluations(self, limit: int = 50) -> list[AsyncEvaluationJob]:
+        """Return the newest evaluations."""
+        listed = await self._run(evaluation_calls.evaluations(limit))
+        return [AsyncEvaluationJob(self, model) for model in listed.evaluations]
+
+    async def evaluation(self, evaluation_id: str) -> AsyncEvaluationJob:
+        """Return one evaluation; NotFoundError if there is none."""
+        return AsyncEvaluationJob(self, await self._run(evaluation_calls.evaluation(evaluation_id)))
 
     async def videos(self, **options: Unpack[VideoFilter]) -> AsyncIterator[VideoModel]:
         """Yield videos, newest first; see ``Client.videos``."""

@@ -41,7 +41,16 @@ from hashreel.schemas import (
     Videos,
 )
 
-__all__ = ["Call", "EnqueueOptions", "SearchKeywords", "Sources", "VideoFilter"]
+__all__ = [
+    "Call",
+    "EnqueueOptions",
+    "SearchKeywords",
+    "Sources",
+    "VideoFilter",
+    "path_part",
+    "reader",
+    "request_body",
+]
 
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
@@ -186,18 +195,18 @@ def jobs(limit: int) -> Call[Jobs]:
 
 def job(job_id: str) -> Call[JobModel]:
     """Return the call that looks one job up."""
-    return Call("GET", f"/v1/jobs/{_part(job_id)}", reader(JobModel), repeatable=True)
+    return Call("GET", f"/v1/jobs/{path_part(job_id)}", reader(JobModel), repeatable=True)
 
 
 def cancel(job_id: str, keep_partial: bool) -> Call[JobModel]:
     """Return the call that cancels a job."""
     params: list[tuple[str, str | int]] = [("keep_partial", "true" if keep_partial else "false")]
-    return Call("POST", f"/v1/jobs/{_part(job_id)}/cancel", reader(JobModel), params)
+    return Call("POST", f"/v1/jobs/{path_part(job_id)}/cancel", reader(JobModel), params)
 
 
 def retry(job_id: str) -> Call[JobModel]:
     """Return the call that queues a job's failed sources again."""
-    return Call("POST", f"/v1/jobs/{_part(job_id)}/retry", reader(JobModel))
+    return Call("POST", f"/v1/jobs/{path_part(job_id)}/retry", reader(JobModel))
 
 
 def videos(before: int | None, options: VideoFilter) -> Call[Videos]:
@@ -249,31 +258,31 @@ def create_collection(name: str, model: str | None) -> Call[Collection]:
 def reencode(name: str, model: str) -> Call[JobModel]:
     """Return the call that encodes a collection anew with another model."""
     body = request_body(ReencodeRequest, model=model)
-    return Call("POST", f"/v1/collections/{_part(name)}/reencode", reader(JobModel), json=body, timeout_s=UPKEEP_S)
+    return Call("POST", f"/v1/collections/{path_part(name)}/reencode", reader(JobModel), json=body, timeout_s=UPKEEP_S)
 
 
 def cut_over(name: str, generation: str) -> Call[Collection]:
     """Return the call that lets a collection point at another generation."""
     body = request_body(CutoverRequest, generation=generation)
-    return Call("POST", f"/v1/collections/{_part(name)}/cutover", reader(Collection), json=body, timeout_s=UPKEEP_S)
+    return Call("POST", f"/v1/collections/{path_part(name)}/cutover", reader(Collection), json=body, timeout_s=UPKEEP_S)
 
 
 def roll_back(name: str) -> Call[Collection]:
     """Return the call that undoes the last cut-over."""
-    return Call("POST", f"/v1/collections/{_part(name)}/rollback", reader(Collection))
+    return Call("POST", f"/v1/collections/{path_part(name)}/rollback", reader(Collection))
 
 
 def drop(name: str, generation: str | None) -> Call[int]:
     """Return the call that drops a collection or one of its generations."""
     read = reader(Dropped)
     params: list[tuple[str, Any]] = [] if generation is None else [("generation", generation)]
-    path = f"/v1/collections/{_part(name)}"
+    path = f"/v1/collections/{path_part(name)}"
     return Call("DELETE", path, lambda response: read(response).videos, params, timeout_s=UPKEEP_S)
 
 
 def thumbnail(frame_id: str | int, width: int) -> Call[bytes]:
     """Return the call for a frame's picture."""
-    path = f"/v1/frames/{_part(str(frame_id))}/thumbnail"
+    path = f"/v1/frames/{path_part(str(frame_id))}/thumbnail"
     return Call("GET", path, lambda response: response.content, [("width", width)], repeatable=True)
 
 
@@ -336,7 +345,7 @@ def _named(collection: str | None) -> list[tuple[str, Any]]:
     return [] if collection is None else [("collection", collection)]
 
 
-def _part(text: str) -> str:
+def path_part(text: str) -> str:
     """Return text that is safe as one part of a path."""
     if not text or not all(char.isalnum() or char in "_.:-" for char in text) or not text.strip("."):
         raise BadInputError(f"{text[:100]!r} is no id")

@@ -11,9 +11,11 @@ from typing import Any, Literal, Self, TypeVar, Unpack
 
 import httpx
 
-from hashreel.client import calls
+from hashreel.client import calls, evaluation_calls
 from hashreel.client.calls import Call, EnqueueOptions, IndexAction, SearchKeywords, Sources, VideoFilter
 from hashreel.client.connection import client_options, request_options
+from hashreel.client.evaluation_calls import EvaluationOptions, TruthLike
+from hashreel.client.evaluation_jobs import EvaluationJob
 from hashreel.client.exchange import Exchange, Outcome, Step, answers_of, check_url, exchange
 from hashreel.client.job_waits import ENDED, JobView, Progress, pauses, shown
 from hashreel.client.local import LocalStack, absolute_sources, join_stack
@@ -140,6 +142,30 @@ class Client:
     def job(self, job_id: str) -> Job:
         """Return one job; NotFoundError if there is none."""
         return Job(self, self._run(calls.job(job_id)))
+
+    def evaluate(self, truth: TruthLike, **options: Unpack[EvaluationOptions]) -> EvaluationJob:
+        """Score a collection against a ground truth, in a worker of the service, and return the job.
+
+        Args:
+            truth: A CSV or JSON-lines file of this machine, or its text; see docs/evaluation.md.
+            **options: ``frame_rate``: the ground truth is a list of shots by frame number. ``top``: the cutoffs K.
+                ``queries_per_concept``: a number or "all", where the ground truth lists no queries. ``exclude``: what
+                a query never gets, "self" or "video". ``collection``; ``name``: what tables call it; ``against``: the
+                id of an earlier evaluation to compare with; ``seed``: of the choice of queries; ``by``: who asks.
+
+        Raises:
+            BadInputError: if the ground truth is not usable; the message names its rows.
+            NotFoundError: if there is no such collection.
+        """
+        return EvaluationJob(self, self._run(evaluation_calls.evaluate(truth, options)))
+
+    def evaluations(self, limit: int = 50) -> list[EvaluationJob]:
+        """Return the newest evaluations."""
+        return [EvaluationJob(self, model) for model in self._run(evaluation_calls.evaluations(limit)).evaluations]
+
+    def evaluation(self, evaluation_id: str) -> EvaluationJob:
+        """Return one evaluation; NotFoundError if there is none."""
+        return EvaluationJob(self, self._run(evaluation_calls.evaluation(evaluation_id)))
 
     def videos(self, **options: Unpack[VideoFilter]) -> Iterator[VideoModel]:
         """Yield videos, newest first; ``state``, ``tags`` and ``collection`` choose among them."""

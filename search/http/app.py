@@ -17,7 +17,19 @@ from search.http.guard import Guard
 from search.http.metrics import Metrics
 from search.http.parts import Parts
 from search.http.problems import add_problem_handlers
-from search.http.routes import collections, failures, frames, health, index, jobs, page, search, uploads, videos
+from search.http.routes import (
+    collections,
+    evaluations,
+    failures,
+    frames,
+    health,
+    index,
+    jobs,
+    page,
+    search,
+    uploads,
+    videos,
+)
 from search.http.upload_store import ROOT, UploadStore
 from search.ports import EnginePort, QueuePort
 
@@ -30,7 +42,7 @@ DESCRIPTION = """Visual search in video archives: the moments that show the same
 Every error is a problem document (`application/problem+json`, RFC 9457); its `type` names the kind of error.
 Frame ids are strings, since JavaScript rounds large integers. Times are integers in milliseconds.
 """
-NOUNS = (search, videos, frames, jobs, failures, collections, index, uploads, health, page)
+NOUNS = (search, videos, frames, jobs, failures, collections, evaluations, index, uploads, health, page)
 
 
 def make_app(engine: EnginePort, queue: QueuePort, settings: Settings) -> FastAPI:

@@ -68,7 +68,9 @@ class Envelope:
                 status = message["status"]
                 message.setdefault("headers", [])
                 headers = MutableHeaders(scope=message)
-                headers.raw.extend(RAW_SECURITY_HEADERS)
+                # A route may set stricter or other ones; two policies would both hold.
+                present = {name.lower() for name, _ in headers.raw}
+                headers.raw.extend(header for header in RAW_SECURITY_HEADERS if header[0] not in present)
                 headers["X-Request-Id"] = request_id
             await send(message)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -59,12 +58,7 @@ def problem_of(error: HashreelError | redis.RedisError, request_id: str = "") ->
     """Return the problem document of an expected error; the client turns it back into the same class."""
     if isinstance(error, redis.RedisError):
         error = UnavailableError(f"Redis does not answer: {error}")
-    kind = type(error)
-    words = re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__.removesuffix("Error")).lower()
-    title = (kind.__doc__ or kind.__name__).strip().splitlines()[0].rstrip(".")
-    return Problem(
-        type=f"urn:hashreel:{words}", title=title, status=error.status, detail=str(error), request_id=request_id
-    )
+    return Problem.of(error, request_id)
 
 
 def http_problem(status: int, detail: str, request_id: str = "", errors: Sequence[dict[str, Any]] = ()) -> Problem:
