@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from encoder.analysis import BACKGROUND, Analysis, concept_areas, predict_masks
 from encoder.codes import binarise
@@ -152,7 +153,9 @@ def load_model(
     return Model(manifest, _make_runtime(runtime, network, manifest, device, threads, batch_size))
 
 
-def save_model(directory: str | os.PathLike[str], manifest: Manifest, network: HashNetwork, card: str) -> Manifest:
+def save_model(
+    directory: str | os.PathLike[str], manifest: Manifest, network: HashNetwork, card: str, *, half: bool = False
+) -> Manifest:
     """Write a model directory and return its manifest with the fingerprint filled in.
 
     Args:
@@ -160,13 +163,29 @@ def save_model(directory: str | os.PathLike[str], manifest: Manifest, network: H
         manifest: its ``fingerprint`` is replaced; ``trunk["weights"]`` says whether the trunk goes into the file.
         network: the trained or fitted network.
         card: the model card, Markdown.
+        half: whether to store what stands on the trunk as float16; ``network`` is rounded to it in place, so that
+            it and the loaded model are the same. Computation stays in float32.
     """
+    if half:
+        network.load_state_dict(_rounded(network.state_dict()))
     state = network.state_dict()
     complete = replace(manifest, fingerprint=fingerprint(manifest.codes_config(), state))
     if manifest.trunk["weights"] == "package":
         state = {name: tensor for name, tensor in state.items() if not name.startswith(TRUNK_PREFIX)}
-    write_model_files(Path(directory), complete, state, card)
+    write_model_files(Path(directory), complete, _halved(state) if half else state, card)
     return complete
+
+
+def _halved(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return floating point tensors outside the trunk as float16, all else as it is."""
+    return {
+        name: tensor.half() if tensor.is_floating_point() and not name.startswith(TRUNK_PREFIX) else tensor
+        for name, tensor in state.items()
+    }
+
+
+def _rounded(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.to(state[name].dtype) for name, tensor in _halved(state).items()}
 
 
 def _make_runtime(

@@ -204,6 +204,7 @@ def export_model(
     mask_classes: Sequence[str] = (),
     licence: str = "Apache-2.0",
     notes: str = "",
+    half: bool = False,
 ) -> Manifest:
     """Write the trained network as a model directory and return its manifest.
 
@@ -218,6 +219,7 @@ def export_model(
         mask_classes: of the segmentation, background included.
         licence: of the weights.
         notes: for the model card.
+        half: whether to store weights outside the trunk as float16.
     """
     trunk = network.trunk
     frozen = recipe.hash.freeze != "none" and (recipe.segmentation is None or recipe.segmentation.freeze == "trunk")
@@ -239,7 +241,7 @@ def export_model(
         data=(trunk_entry, *data),
         training={"recipe": recipe.as_json(), "classes": list(classes), **history},
     )
-    return save_model(directory, manifest, network.cpu(), model_card(manifest, notes))
+    return save_model(directory, manifest, network.cpu(), model_card(manifest, notes), half=half)
 
 
 def _start_from_segmentation(network: HashNetwork, folder: Path) -> None:

@@ -81,6 +81,7 @@ def _picture_options(function: F) -> F:
             type=click.IntRange(0),
             help="Pictures kept for scores after each epoch, not the recipe's number.",
         ),
+        click.option("--half", is_flag=True, help="Store the weights in half precision: a file of half the size."),
         click.option("--name", help="Name of the model; by default the folder's."),
     ]
     for option in reversed(options):
@@ -258,6 +259,7 @@ def _train_hash(name: str, kind: str, segmentation_run: Path | None, options: di
             {"figures": progress.history[-1]},
             classes=data.classes,
             mask_classes=mask_classes,
+            half=options["half"],
         )
     _report(options, "hash", progress.history, {"model": str(model), "fingerprint": manifest.fingerprint})
 

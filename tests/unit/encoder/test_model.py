@@ -237,6 +237,17 @@ def test_the_trunk_goes_into_the_file_when_it_was_trained(torch_model: Model, tm
     np.testing.assert_array_equal(loaded.encode(pictures(3)), torch_model.encode(pictures(3)))
 
 
+def test_a_file_in_half_precision_is_half_as_large_and_loads_as_what_was_saved(directory: Path, tmp_path: Path) -> None:
+    fresh = load_model(directory, device="cpu", runtime="torch")
+    network = fresh.runtime.network
+    manifest = save_model(tmp_path, fresh.manifest, network, "card", half=True)
+    loaded = load_model(tmp_path, device="cpu", runtime="torch")
+    assert loaded.fingerprint == manifest.fingerprint != fresh.manifest.fingerprint
+    assert loaded.outputs(pictures(3)).tobytes() == fresh.outputs(pictures(3)).tobytes()
+    sizes = [(folder / "weights.safetensors").stat().st_size for folder in (tmp_path, directory)]
+    assert sizes[0] < 0.6 * sizes[1]
+
+
 def test_the_default_model_ships_and_loads() -> None:
     assert DEFAULT_MODEL in shipped_models()
     default = encoder.load_model()
