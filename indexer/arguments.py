@@ -13,6 +13,8 @@ from indexer.ranges import MAX_FRAME_ID
 
 __all__ = ["bytes_of", "check_frame_ids", "check_new_frames", "check_radius", "check_top", "check_weights", "pad_codes"]
 
+_WORD = np.dtype("<u8")
+
 
 def check_frame_ids(frame_ids: NDArray[Any]) -> NDArray[np.int64]:
     """Return ``frame_ids`` as int64 [n].
@@ -98,7 +100,7 @@ def pad_codes(codes: Codes, num_words: int) -> NDArray[np.uint64]:
     """
     padded = np.zeros((len(codes), 8 * num_words), np.uint8)
     padded[:, : codes.shape[1]] = codes
-    return padded.view(np.dtype("<u8"))
+    return padded.view(_WORD)
 
 
 def bytes_of(words: NDArray[np.uint64], num_bytes: int) -> Codes:

@@ -21,7 +21,7 @@ from encoder.codes import Codes
 from hashreel.errors import BadInputError
 from indexer.flat import FlatIndex
 from indexer.index import Found, Index, load_index
-from indexer.ranges import check_ranges
+from indexer.ranges import Ranges, check_ranges
 from indexer.storage import load_header
 
 __all__ = ["AutoIndex"]
@@ -118,27 +118,27 @@ class AutoIndex(Index):
     def __len__(self) -> int:
         return len(self._current)
 
-    def search(self, codes: NDArray[Any], top: int, allowed: NDArray[Any] | None = None) -> Found:
-        return self._current.search(codes, top, allowed)
+    def _moment(self) -> tuple[Index, Any]:
+        current = self._current
+        return current, current._moment()
 
-    def within(
+    def _search(self, moment: tuple[Index, Any], queries: Codes, top: int, ranges: Ranges | None) -> Found:
+        return moment[0]._search(moment[1], queries, top, ranges)
+
+    def _within(
         self,
-        codes: NDArray[Any],
-        radius: int | NDArray[Any],
-        allowed: NDArray[Any] | None = None,
-        limit: int | None = None,
+        moment: tuple[Index, Any],
+        queries: Codes,
+        radii: NDArray[np.int32],
+        ranges: Ranges | None,
+        limit: int | None,
     ) -> list[Found]:
-        return self._current.within(codes, radius, allowed, limit)
+        return moment[0]._within(moment[1], queries, radii, ranges, limit)
 
-    def count_within(
-        self, codes: NDArray[Any], radius: int | NDArray[Any], allowed: NDArray[Any] | None = None
+    def _count(
+        self, moment: tuple[Index, Any], queries: Codes, radii: NDArray[np.int32], ranges: Ranges | None
     ) -> NDArray[np.int64]:
-        return self._current.count_within(codes, radius, allowed)
-
-    def search_groups(
-        self, codes: NDArray[Any], top: int, allowed: NDArray[Any] | None = None, shift: int = 32
-    ) -> list[Found]:
-        return self._current.search_groups(codes, top, allowed, shift)
+        return moment[0]._count(moment[1], queries, radii, ranges)
 
     def search_weighted(
         self, codes: NDArray[Any], weights: NDArray[Any], top: int, allowed: NDArray[Any] | None = None

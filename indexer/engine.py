@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder.codes import check_codes
-from indexer.arguments import check_top, pad_codes
+from encoder.codes import Codes
 from indexer.faiss_tools import faiss, faiss_threads, flat_view, nearest
 from indexer.flat import FlatIndex
 from indexer.index import Found
+from indexer.ranges import Ranges
 from indexer.rowstore import RowState
 from indexer.storage import load_header
 
@@ -129,18 +129,38 @@ class EngineIndex(FlatIndex):
 
     # Searching
 
-    def search(self, codes: NDArray[Any], top: int, allowed: NDArray[Any] | None = None) -> Found:
+    def _moment(self) -> tuple[RowState, Engine | None]:
         state, engine = self._state, self._engine
-        k = min(check_top(top), state.count)
-        fetched = k + _SLACK
-        if engine is None or allowed is not None or not k or not engine.fits(state) or fetched > self.most_fetched:
-            return super().search(codes, top, allowed)
-        queries = pad_codes(check_codes(codes, self.bits), self.num_words).view(np.uint8)
-        distances, ids, open_queries = self._combine(state, engine, queries, k)
-        for i in np.flatnonzero(open_queries):
-            gallery = self._whole(state)
-            self._fill(gallery, queries[i : i + 1], distances[i : i + 1], ids[i : i + 1])
+        return state, engine if engine is not None and engine.fits(state) else None
+
+    def _search(self, moment: Any, queries: Codes, top: int, ranges: Ranges | None) -> Found:
+        state, engine = moment
+        k = min(top, state.count)
+        if engine is None or ranges is not None or not k or not len(queries) or k + _SLACK > self.most_fetched:
+            return super()._search(state, queries, top, ranges)
+        distances, ids, is_open = self._combine(state, engine, self._padded(queries), k)
+        if is_open.any():
+            distances[is_open], ids[is_open] = super()._search(state, queries[is_open], top, ranges)
         return distances, ids
+
+    def _within(
+        self,
+        moment: Any,
+        queries: Codes,
+        radii: NDArray[np.int32],
+        ranges: Ranges | None,
+        limit: int | None,
+    ) -> list[Found]:
+        return super()._within(moment[0], queries, radii, ranges, limit)
+
+    def _count(
+        self,
+        moment: Any,
+        queries: Codes,
+        radii: NDArray[np.int32],
+        ranges: Ranges | None,
+    ) -> NDArray[np.int64]:
+        return super()._count(moment[0], queries, radii, ranges)
 
     def _combine(
         self, state: RowState, engine: Engine, queries: NDArray[np.uint8], k: int

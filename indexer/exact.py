@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder.codes import Codes, check_codes
+from encoder.codes import Codes
 from hashreel.errors import ConflictError, NotFoundError
-from indexer.arguments import bytes_of, check_frame_ids, check_new_frames, check_radius, check_top, pad_codes
+from indexer.arguments import bytes_of, check_frame_ids, check_new_frames, pad_codes
 from indexer.buffers import clear_bits, filled_bitmap
 from indexer.index import Found, Index, allowed_ranges
 from indexer.kernels.answer import answer, answer_by_scan
@@ -65,14 +65,12 @@ class _State:
         codes, runs = delta.codes.reshape(-1), delta.runs
         return Part(codes, alive, runs.first_rows, runs.first_ids, delta.is_ascending, rows)
 
-    def admitted(self, allowed: NDArray[Any] | None) -> tuple[Ranges, Part, int]:
-        """Return the id ranges, the main part cut down to them, and how many rows there are at most."""
-        ranges = allowed_ranges(allowed)
+    def most(self, ranges: Ranges | None) -> int:
+        """Return how many frames there are at most inside id ranges."""
         if ranges is None:
-            return _EVERYTHING, self.whole, self.count
+            return self.count
         rows = self.main.row_ranges(ranges)
-        most = int((rows[:, 1] - rows[:, 0]).sum()) + self.delta.count
-        return ranges, self.main.part(self.alive, rows), min(most, self.count)
+        return min(int((rows[:, 1] - rows[:, 0]).sum()) + self.delta.count, self.count)
 
 
 class ExactIndex(Index):
@@ -221,75 +219,74 @@ class ExactIndex(Index):
     def __len__(self) -> int:
         return self._state.count
 
-    def search(self, codes: NDArray[Any], top: int, allowed: NDArray[Any] | None = None) -> Found:
-        queries = self._padded(codes)
-        radii = np.full(len(queries), self.bits, np.int32)
-        answers = self._answer(queries, radii, check_top(top), allowed)
+    def _moment(self) -> _State:
+        return self._state
+
+    def _search(self, moment: _State, queries: Codes, top: int, ranges: Ranges | None) -> Found:
+        radii = np.empty(len(queries), np.int32)
+        radii.fill(self.bits)
+        answers = self._answer(moment, queries, radii, top, ranges)
         # Without a radius, every query finds the same number of frames.
         found = int(answers.sizes[0]) if len(queries) else 0
         return answers.distances[:, :found], answers.keys[:, :found]
 
-    def _answer(
-        self, queries: NDArray[np.uint64], radii: NDArray[np.int32], room: int, allowed: NDArray[Any] | None
-    ) -> Answers:
-        state = self._state
-        ranges, main, most = state.admitted(allowed)
-        answers = make_answers(len(queries), min(room, most))
-        if min(room, most):
-            query = Query(queries, radii, ranges, False)
-            self._run(query, main, state, answers)
-        return answers
-
-    def within(
-        self,
-        codes: NDArray[Any],
-        radius: int | NDArray[Any],
-        allowed: NDArray[Any] | None = None,
-        limit: int | None = None,
+    def _within(
+        self, moment: _State, queries: Codes, radii: NDArray[np.int32], ranges: Ranges | None, limit: int | None
     ) -> list[Found]:
-        queries = self._padded(codes)
-        radii = check_radius(radius, len(queries), self.bits)
         if limit is not None:
-            return _rows_of(self._answer(queries, radii, check_top(limit), allowed))
+            return _rows_of(self._answer(moment, queries, radii, limit, ranges))
         found = []
         for i in range(len(queries)):
-            room = int(self._count(queries[i : i + 1], radii[i : i + 1].copy(), allowed)[0])
-            found += _rows_of(self._answer(queries[i : i + 1], radii[i : i + 1].copy(), room, allowed))
+            query, radius = queries[i : i + 1], radii[i : i + 1]
+            room = int(self._count(moment, query, radius.copy(), ranges)[0])
+            found += _rows_of(self._answer(moment, query, radius, room, ranges))
         return found
 
-    def count_within(
-        self, codes: NDArray[Any], radius: int | NDArray[Any], allowed: NDArray[Any] | None = None
-    ) -> NDArray[np.int64]:
-        queries = self._padded(codes)
-        return self._count(queries, check_radius(radius, len(queries), self.bits), allowed)
-
     def _count(
-        self, queries: NDArray[np.uint64], radii: NDArray[np.int32], allowed: NDArray[Any] | None
+        self, moment: _State, queries: Codes, radii: NDArray[np.int32], ranges: Ranges | None
     ) -> NDArray[np.int64]:
-        state = self._state
-        ranges, main, _ = state.admitted(allowed)
-        answers = make_answers(len(queries), 0)
-        query = Query(queries, radii, ranges, True)
-        self._run(query, main, state, answers)
-        return answers.sizes
+        return self._run(moment, queries, radii, ranges, is_count=True, room=0).sizes
 
-    def _run(self, query: Query, main: Part, state: _State, answers: Answers) -> None:
+    def _answer(
+        self, state: _State, queries: Codes, radii: NDArray[np.int32], room: int, ranges: Ranges | None
+    ) -> Answers:
+        room = min(room, state.most(ranges))
+        if not room:
+            return make_answers(len(queries), 0)
+        return self._run(state, queries, radii, ranges, is_count=False, room=room)
+
+    def _run(
+        self,
+        state: _State,
+        queries: Codes,
+        radii: NDArray[np.int32],
+        ranges: Ranges | None,
+        is_count: bool,
+        room: int,
+    ) -> Answers:
+        main = state.whole if ranges is None else state.main.part(state.alive, state.main.row_ranges(ranges))
+        padded = np.empty((len(queries), self.num_words), np.uint64)
+        query = Query(queries, padded, radii, _EVERYTHING if ranges is None else ranges, is_count)
+        answers = make_answers(len(queries), room)
         if self.num_words > 1:
             answer_by_scan(self._words, *query, *main, *state.recent, *answers)
         else:
             answer(self._words, self._effort, *query, *main, *state.main.tables, *state.recent, *answers)
+        return answers
 
     def search_weighted(
         self, codes: NDArray[Any], weights: NDArray[Any], top: int, allowed: NDArray[Any] | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         tables, wanted = check_weighted(codes, weights, top, self.bits)
         state = self._state
-        ranges, main, most = state.admitted(allowed)
-        shape = (len(tables), min(wanted, most))
+        ranges = allowed_ranges(allowed)
+        main = state.main.part(state.alive, state.main.row_ranges(ranges))
+        shape = (len(tables), min(wanted, state.most(ranges)))
         distances, ids = np.empty(shape, np.float32), np.empty(shape, np.int64)
         sizes = np.zeros(len(tables), np.int64)
         if distances.size:
-            answer_weighted(self._words, tables, ranges, *main, *state.recent, distances, ids, sizes)
+            admitted = _EVERYTHING if ranges is None else ranges
+            answer_weighted(self._words, tables, admitted, *main, *state.recent, distances, ids, sizes)
         found = int(sizes[0]) if len(sizes) else 0
         return distances[:, :found], ids[:, :found]
 
@@ -360,9 +357,6 @@ class ExactIndex(Index):
             "folding": self._folder is not None,
             "folds": self._folds,
         }
-
-    def _padded(self, codes: NDArray[Any]) -> NDArray[np.uint64]:
-        return pad_codes(check_codes(codes, self.bits), self.num_words)
 
 
 def _blocks(state: _State, ranges: Ranges | None, block: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint64]]]:

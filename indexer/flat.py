@@ -11,24 +11,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder.codes import Codes, check_codes
+from encoder.codes import Codes
 from hashreel.errors import NotFoundError
 from indexer.arguments import (
     bytes_of,
     check_frame_ids,
     check_new_frames,
-    check_radius,
-    check_top,
     pad_codes,
 )
 from indexer.buffers import clear_bits, filled_bitmap
 from indexer.faiss_tools import flat_view, nearest, rows_within, selector
 from indexer.index import Found, Index, allowed_ranges
-from indexer.ranges import check_ranges, expand
+from indexer.ranges import Ranges, check_ranges, expand
 from indexer.rowstore import RowState, RowStore, compacted, no_rows
 from indexer.runs import Runs
 from indexer.storage import load_arrays, save_arrays
-from indexer.ties import first_pairs, settled_pairs, sorted_pairs
+from indexer.ties import first_pairs, settled_pairs
 
 __all__ = ["FlatIndex"]
 
@@ -97,55 +95,33 @@ class FlatIndex(Index):
     def __len__(self) -> int:
         return self._state.count
 
-    def search(self, codes: NDArray[Any], top: int, allowed: NDArray[Any] | None = None) -> Found:
-        queries = self._padded(codes)
-        gallery = self._gallery(allowed)
-        k = min(check_top(top), gallery.count)
-        distances = np.empty((len(queries), k), np.int32)
-        ids = np.empty((len(queries), k), np.int64)
-        if k and len(queries):
-            self._fill(gallery, queries, distances, ids)
+    def _moment(self) -> Any:
+        return self._state
+
+    def _search(self, moment: Any, queries: Codes, top: int, ranges: Ranges | None) -> Found:
+        gallery = _gallery(moment, ranges)
+        shape = (len(queries), min(top, gallery.count))
+        distances, ids = np.empty(shape, np.int32), np.empty(shape, np.int64)
+        if distances.size:
+            _fill(gallery, self._padded(queries), distances, ids)
         return distances, ids
 
-    def _fill(
-        self, gallery: _Gallery, queries: NDArray[np.uint8], distances: NDArray[np.int32], ids: NDArray[np.int64]
-    ) -> None:
-        k = distances.shape[1]
-        fetched = min(k + _SLACK, gallery.count)
-        raw_distances, raw_rows = nearest(gallery.index, queries, fetched, gallery.params)
-        raw_ids = gallery.runs.ids_of(raw_rows.reshape(-1)).reshape(raw_rows.shape)
-        settled = settled_pairs(raw_distances, raw_ids, distances, ids, complete=fetched == gallery.count)
-        for i in np.flatnonzero(~settled):
-            near, rows = rows_within(gallery.index, queries[i : i + 1], int(raw_distances[i, k - 1]), gallery.params)
-            distances[i], ids[i] = first_pairs(near, gallery.runs.ids_of(rows), k)
-
-    def within(
-        self,
-        codes: NDArray[Any],
-        radius: int | NDArray[Any],
-        allowed: NDArray[Any] | None = None,
-        limit: int | None = None,
+    def _within(
+        self, moment: Any, queries: Codes, radii: NDArray[np.int32], ranges: Ranges | None, limit: int | None
     ) -> list[Found]:
-        queries = self._padded(codes)
-        gallery = self._gallery(allowed)
-        radii = check_radius(radius, len(queries), self.bits)
-        keep = gallery.count if limit is None else check_top(limit)
+        gallery, padded = _gallery(moment, ranges), self._padded(queries)
         found = []
         for i, reach in enumerate(radii.tolist()):
-            near, rows = rows_within(gallery.index, queries[i : i + 1], reach, gallery.params)
+            near, rows = rows_within(gallery.index, padded[i : i + 1], reach, gallery.params)
             ids = gallery.runs.ids_of(rows)
-            found.append(sorted_pairs(near, ids) if keep >= len(ids) else first_pairs(near, ids, keep))
+            found.append(first_pairs(near, ids, len(ids) if limit is None else min(limit, len(ids))))
         return found
 
-    def count_within(
-        self, codes: NDArray[Any], radius: int | NDArray[Any], allowed: NDArray[Any] | None = None
-    ) -> NDArray[np.int64]:
-        queries = self._padded(codes)
-        gallery = self._gallery(allowed)
-        radii = check_radius(radius, len(queries), self.bits).tolist()
+    def _count(self, moment: Any, queries: Codes, radii: NDArray[np.int32], ranges: Ranges | None) -> NDArray[np.int64]:
+        gallery, padded = _gallery(moment, ranges), self._padded(queries)
         counts = [
-            len(rows_within(gallery.index, queries[i : i + 1], reach, gallery.params)[1])
-            for i, reach in enumerate(radii)
+            len(rows_within(gallery.index, padded[i : i + 1], reach, gallery.params)[1])
+            for i, reach in enumerate(radii.tolist())
         ]
         return np.array(counts, np.int64)
 
@@ -193,22 +169,18 @@ class FlatIndex(Index):
             "bytes": sum(array.nbytes for array in state.arrays().values()),
         }
 
-    def _padded(self, codes: NDArray[Any]) -> NDArray[np.uint8]:
-        return pad_codes(check_codes(codes, self.bits), self.num_words).view(np.uint8)
+    def _padded(self, queries: Codes) -> NDArray[np.uint8]:
+        return pad_codes(queries, self.num_words).view(np.uint8)
 
-    def _gallery(self, allowed: NDArray[Any] | None) -> _Gallery:
-        state, ranges = self._state, allowed_ranges(allowed)
-        if ranges is None:
-            return self._whole(state)
-        firsts, rows, lengths = state.runs.pieces(ranges)
-        if lengths.sum() <= _GATHER_SHARE * len(state.codes):
-            return _gathered(state.codes, firsts, rows, lengths)
-        return _selected(state, rows, lengths)
 
-    @staticmethod
-    def _whole(state: RowState) -> _Gallery:
+def _gallery(state: RowState, ranges: Ranges | None) -> _Gallery:
+    if ranges is None:
         params = None if state.alive is None else selector(state.alive)
         return _Gallery(flat_view(state.codes), params, state.count, state.runs, (state.codes, state.alive))
+    firsts, rows, lengths = state.runs.pieces(ranges)
+    if lengths.sum() <= _GATHER_SHARE * len(state.codes):
+        return _gathered(state.codes, firsts, rows, lengths)
+    return _selected(state, rows, lengths)
 
 
 def _gathered(
@@ -229,3 +201,15 @@ def _selected(state: RowState, rows: NDArray[np.int64], lengths: NDArray[np.int6
     bitmap = filled_bitmap(len(state.codes))
     clear_bits(bitmap, gaps)
     return _Gallery(flat_view(state.codes), selector(bitmap), int(lengths.sum()), state.runs, (state.codes, bitmap))
+
+
+def _fill(gallery: _Gallery, queries: NDArray[np.uint8], distances: NDArray[np.int32], ids: NDArray[np.int64]) -> None:
+    """Write the k smallest pairs of each query."""
+    k = distances.shape[1]
+    fetched = min(k + _SLACK, gallery.count)
+    raw_distances, raw_rows = nearest(gallery.index, queries, fetched, gallery.params)
+    raw_ids = gallery.runs.ids_of(raw_rows.reshape(-1)).reshape(raw_rows.shape)
+    settled = settled_pairs(raw_distances, raw_ids, distances, ids, complete=fetched == gallery.count)
+    for i in np.flatnonzero(~settled):
+        near, rows = rows_within(gallery.index, queries[i : i + 1], int(raw_distances[i, k - 1]), gallery.params)
+        distances[i], ids[i] = first_pairs(near, gallery.runs.ids_of(rows), k)

@@ -83,7 +83,6 @@ class Index(ABC):
     def __len__(self) -> int:
         """Return the number of live frames."""
 
-    @abstractmethod
     def search(
         self, codes: NDArray[Any], top: int, allowed: NDArray[Any] | None = None
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
@@ -101,8 +100,9 @@ class Index(ABC):
         Raises:
             BadInputError: If an argument is of a wrong form.
         """
+        queries = check_codes(codes, self.bits)
+        return self._search(self._moment(), queries, check_top(top), allowed_ranges(allowed))
 
-    @abstractmethod
     def within(
         self,
         codes: NDArray[Any],
@@ -121,12 +121,37 @@ class Index(ABC):
         Returns:
             One (distances int32 [m], frame ids int64 [m]) a query, ordered by (distance, frame id).
         """
+        queries = check_codes(codes, self.bits)
+        radii = check_radius(radius, len(queries), self.bits)
+        most = None if limit is None else check_top(limit)
+        return self._within(self._moment(), queries, radii, allowed_ranges(allowed), most)
 
-    @abstractmethod
     def count_within(
         self, codes: NDArray[Any], radius: int | NDArray[Any], allowed: NDArray[Any] | None = None
     ) -> NDArray[np.int64]:
         """Return how many frames lie within the radius of each query, int64 [q], without listing them."""
+        queries = check_codes(codes, self.bits)
+        radii = check_radius(radius, len(queries), self.bits)
+        return self._count(self._moment(), queries, radii, allowed_ranges(allowed))
+
+    # What a kind implements: the same on checked arguments, at a given moment.
+
+    @abstractmethod
+    def _moment(self) -> Any:
+        """Return what searches work on now; it never changes, so that several searches can share it."""
+
+    @abstractmethod
+    def _search(self, moment: Any, queries: Codes, top: int, ranges: Ranges | None) -> Found: ...
+
+    @abstractmethod
+    def _within(
+        self, moment: Any, queries: Codes, radii: NDArray[np.int32], ranges: Ranges | None, limit: int | None
+    ) -> list[Found]: ...
+
+    @abstractmethod
+    def _count(
+        self, moment: Any, queries: Codes, radii: NDArray[np.int32], ranges: Ranges | None
+    ) -> NDArray[np.int64]: ...
 
     @abstractmethod
     def items(
@@ -183,9 +208,10 @@ class Index(ABC):
             distances: int32 [q], such as the last column of a search.
             allowed: as in :meth:`search`.
         """
-        at = check_radius(distances, len(codes), self.bits)
-        nearer = np.where(at > 0, self.count_within(codes, np.maximum(at - 1, 0), allowed), 0)
-        return self.count_within(codes, at, allowed) - nearer
+        queries, ranges, moment = check_codes(codes, self.bits), allowed_ranges(allowed), self._moment()
+        at = check_radius(distances, len(queries), self.bits)
+        nearer = self._count(moment, queries, np.maximum(at - 1, 0), ranges)
+        return self._count(moment, queries, at.copy(), ranges) - np.where(at > 0, nearer, 0)
 
     def search_groups(
         self, codes: NDArray[Any], top: int, allowed: NDArray[Any] | None = None, shift: int = 32
@@ -205,16 +231,16 @@ class Index(ABC):
             g = min(top, groups alive and allowed).
         """
         queries, wanted = check_codes(codes, self.bits), check_top(top)
-        return [self._groups_of_one(queries[i : i + 1], wanted, allowed, shift) for i in range(len(queries))]
+        moment, ranges = self._moment(), allowed_ranges(allowed)
+        return [self._groups_of_one(moment, queries[i : i + 1], wanted, ranges, shift) for i in range(len(queries))]
 
-    def _groups_of_one(self, query: Codes, top: int, allowed: NDArray[Any] | None, shift: int) -> Found:
+    def _groups_of_one(self, moment: Any, query: Codes, top: int, ranges: Ranges | None, shift: int) -> Found:
         """Search, keep the best frame of each group seen, leave those groups out, and search again."""
         distances: list[NDArray[np.int32]] = [np.empty(0, np.int32)]
         ids: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
-        remaining = None if allowed is None else check_ranges(allowed)
         missing = top
         while missing > 0:
-            found_distances, found_ids = self.search(query, 16 * missing + 64, remaining)
+            found_distances, found_ids = self._search(moment, query, 16 * missing + 64, ranges)
             if not found_ids.shape[1]:
                 break
             groups, first = np.unique(found_ids[0] >> shift, return_index=True)
@@ -223,9 +249,8 @@ class Index(ABC):
             ids.append(found_ids[0][best])
             missing -= len(best)
             if missing:
-                seen = np.stack([groups << shift, (groups + 1) << shift], axis=1)
-                others = all_but(seen)
-                remaining = others if remaining is None else intersect_ranges(remaining, others)
+                others = all_but(np.stack([groups << shift, (groups + 1) << shift], axis=1))
+                ranges = others if ranges is None else intersect_ranges(ranges, others)
         return np.concatenate(distances), np.concatenate(ids)
 
     def search_weighted(

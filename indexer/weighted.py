@@ -42,8 +42,7 @@ def scan_weighted(
     index: Index, codes: NDArray[Any], weights: NDArray[Any], top: int, allowed: NDArray[Any] | None
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Return the nearest frames by weighted distance; see :meth:`indexer.index.Index.search_weighted`."""
-    tables, wanted = check_weighted(codes, weights, top, index.bits)
-    k = min(wanted, len(index))
+    tables, k = check_weighted(codes, weights, top, index.bits)
     best = [(np.empty(0, np.float32), np.empty(0, np.int64)) for _ in tables]
     for ids, block in index.items(allowed):
         for i, table in enumerate(tables):
@@ -67,7 +66,9 @@ def _keep_smallest(
     k: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     # Blocks come in the order of ids, so an equal distance in a later block cannot displace a kept pair.
-    near = np.flatnonzero(distances < best[0][-1]) if 0 < k <= len(best[0]) else slice(None)
+    if not k:
+        return best
+    near = np.flatnonzero(distances < best[0][-1]) if k == len(best[0]) else slice(None)
     all_distances = np.concatenate((best[0], distances[near]))
     all_ids = np.concatenate((best[1], ids[near]))
     order = np.lexsort((all_ids, all_distances))[:k]

@@ -24,6 +24,15 @@ def _scan_cost(ranges: Any) -> Any:
 
 
 @kernel
+def _pad(query_bytes: Any, queries: Any) -> None:
+    for at in range(queries.shape[0]):
+        for word in range(queries.shape[1]):
+            queries[at, word] = 0
+        for byte in range(query_bytes.shape[1]):
+            queries[at, byte >> 3] |= np.uint64(query_bytes[at, byte]) << np.uint64(8 * (byte & 7))
+
+
+@kernel
 def _finish(
     words: Any, queries: Any, radii: Any, admitted: Any, is_count: Any,
     codes: Any, alive: Any, first_rows: Any, first_ids: Any, is_ascending: Any, ranges: Any,
@@ -50,7 +59,7 @@ def _finish(
 
 @entry_kernel
 def answer(
-    words: Any, effort: Any, queries: Any, radii: Any, admitted: Any, is_count: Any,
+    words: Any, effort: Any, query_bytes: Any, queries: Any, radii: Any, admitted: Any, is_count: Any,
     codes: Any, alive: Any, first_rows: Any, first_ids: Any, is_ascending: Any, ranges: Any,
     offsets: Any, rests: Any, rows: Any, masks: Any, rings: Any, width: Any,
     late_codes: Any, late_alive: Any, late_first_rows: Any, late_first_ids: Any, late_is_ascending: Any,
@@ -65,6 +74,7 @@ def answer(
     may take; and the bundles of :mod:`indexer.kernels.parts`, each with a star: the query, the main part (ids
     ascending, ranges cut to what is admitted), its tables, the delta, and the answers to fill in.
     """
+    _pad(query_bytes, queries)
     budget = np.int64(effort * _scan_cost(ranges))
     for at in range(sizes.shape[0]):
         size, radii[at] = probe_part(
@@ -81,12 +91,13 @@ def answer(
 
 @entry_kernel
 def answer_by_scan(
-    words: Any, queries: Any, radii: Any, admitted: Any, is_count: Any,
+    words: Any, query_bytes: Any, queries: Any, radii: Any, admitted: Any, is_count: Any,
     codes: Any, alive: Any, first_rows: Any, first_ids: Any, is_ascending: Any, ranges: Any,
     late_codes: Any, late_alive: Any, late_first_rows: Any, late_first_ids: Any, late_is_ascending: Any,
     late_ranges: Any, distances: Any, keys: Any, sizes: Any, unanswered: Any,
 ) -> None:  # fmt: skip
     """Do the same without tables, for codes of any number of words; see :func:`answer`."""
+    _pad(query_bytes, queries)
     unanswered[:] = True
     _finish(
         words, queries, radii, admitted, is_count, codes, alive, first_rows, first_ids, is_ascending, ranges,

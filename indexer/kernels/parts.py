@@ -18,13 +18,15 @@ class Query(NamedTuple):
     """What is asked.
 
     Attributes:
-        codes: uint64 [q, words].
+        codes: uint8 [q, w].
+        padded: uint64 [q, words], scratch for the same in whole words.
         radii: int32 [q], the largest distance of interest; a search may lower them.
         admitted: int64 [m, 2], the half-open id ranges to consider; sorted, disjoint.
         is_count: whether frames are only counted.
     """
 
-    codes: NDArray[np.uint64]
+    codes: NDArray[np.uint8]
+    padded: NDArray[np.uint64]
     radii: NDArray[np.int32]
     admitted: NDArray[np.int64]
     is_count: bool
