@@ -10,6 +10,7 @@ import base64
 import binascii
 import hashlib
 import io
+import json
 import random
 import socket
 import threading
@@ -29,6 +30,8 @@ from hashreel.schemas import (
     Collection,
     Collections,
     EnqueueRequest,
+    EvaluationModel,
+    EvaluationRequest,
     Failure,
     Failures,
     Health,
@@ -41,8 +44,13 @@ from hashreel.schemas import (
     Videos,
     Warn,
 )
+from search.evaluation import parse_csv
 
 BITS = 48
+REPORT_PAGE = """<!doctype html><title>Report</title><style>h1{color:rgb(1, 2, 3)}</style><h1>Report</h1>
+<img alt="dot" src="data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7">
+<script>document.title = "a script ran"</script>
+"""
 PICTURE_STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"BM")
 
 
@@ -282,6 +290,59 @@ class MemoryEngine:
 
 
 @dataclass
+class MemoryEvaluations:
+    """Implements EvaluationPort. An evaluation is done when it is looked up; its report says who it is."""
+
+    records: dict[str, EvaluationModel] = field(default_factory=dict)
+    wishes: dict[str, EvaluationRequest] = field(default_factory=dict)
+    paused: bool = False
+
+    def create(self, request: EvaluationRequest) -> EvaluationModel:
+        parse_csv(io.StringIO(request.truth, newline=""), request.source)
+        number = f"e{len(self.records) + 1}"
+        self.wishes[number] = request
+        self.records[number] = EvaluationModel(
+            id=number,
+            state="queued",
+            name=request.name or "average",
+            collection=request.collection or "main",
+            generation="1",
+            model="average",
+            fingerprint="0" * 64,
+            bits=BITS,
+            truth=hashlib.sha256(request.truth.encode()).hexdigest(),
+            source=request.source,
+            by=request.by,
+            created_at=1767225600.0,
+        )
+        return self.records[number]
+
+    def newest(self, limit: int = 50) -> list[EvaluationModel]:
+        return list(reversed(self.records.values()))[:limit]
+
+    def get(self, evaluation: str) -> EvaluationModel:
+        if evaluation not in self.records:
+            raise NotFoundError(f"there is no evaluation {evaluation}")
+        model = self.records[evaluation]
+        if not self.paused and model.state == "queued":
+            scores = {"map@10:minKR": 0.5, "precision@10": 0.25}
+            self.records[evaluation] = model.model_copy(update={"state": "done", "scores": scores})
+        return self.records[evaluation]
+
+    def cancel(self, evaluation: str) -> EvaluationModel:
+        self.get(evaluation)
+        self.records[evaluation] = self.records[evaluation].model_copy(update={"state": "cancelled"})
+        return self.records[evaluation]
+
+    def report(self, evaluation: str, format_: str) -> str:
+        if self.get(evaluation).state != "done":
+            raise ConflictError(f"evaluation {evaluation} is not done")
+        if format_ == "json":
+            return json.dumps({"title": evaluation})
+        return REPORT_PAGE if format_ == "html" else f"{format_} of {evaluation}"
+
+
+@dataclass
 class MemoryQueue:
     """Implements QueuePort. A job goes one step on each time that it is looked up, so tests need no clock."""
 
@@ -290,6 +351,7 @@ class MemoryQueue:
     ledger: list[Failure] = field(default_factory=list)
     wishes: dict[str, EnqueueRequest] = field(default_factory=dict)
     paused: bool = False
+    evaluations: MemoryEvaluations = field(default_factory=lambda: MemoryEvaluations())
 
     def enqueue(self, request: EnqueueRequest) -> JobModel:
         number = f"job-{len(self.records) + 1}"
