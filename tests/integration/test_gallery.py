@@ -70,6 +70,7 @@ def test_gallery_equals_the_log_after_any_writes(store: Store, open_gallery: Mak
 
 
 @pytest.mark.full
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("seed", range(4))
 def test_gallery_equals_the_log_after_thousands_of_writes(store: Store, open_gallery: MakeGallery, seed: int) -> None:
     run_steps(Writer(store, make_generation(store), 100 + seed), open_gallery, 2500, check_every=5)
@@ -104,7 +105,8 @@ def search_beside_writes(writer: Writer, open_gallery: MakeGallery, steps: int, 
         stop.set()
         searcher.join()
     assert len({found.position.log_id for _, found in answers}) > 2
-    for query, found in answers:
+    # Brute force in Python is slow: of thousands of answers, some hundreds from all over are checked.
+    for query, found in answers[:: max(1, len(answers) // 300)]:
         writer.mirror.check(found, query, 7)
 
 
@@ -119,6 +121,7 @@ def test_searcher_that_starts_amid_writes_is_right_too(writer: Writer, open_gall
 
 
 @pytest.mark.full
+@pytest.mark.timeout(1800)
 def test_searchers_that_start_amid_thousands_of_writes(writer: Writer, open_gallery: MakeGallery) -> None:
     search_beside_writes(writer, open_gallery, 2000, rebuilds=100)
 
@@ -538,6 +541,7 @@ def test_searchers_with_snapshots_are_right_whatever_is_rolled_back(
 
 
 @pytest.mark.full
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("seed", range(3))
 def test_searchers_with_snapshots_are_right_after_hundreds_of_roll_backs(
     private_redis: Callable[..., RedisServer], tmp_path: Path, seed: int

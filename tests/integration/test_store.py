@@ -481,6 +481,7 @@ def test_counts_add_up_and_the_log_agrees_in_any_order(store: Store, operations:
 
 
 @pytest.mark.full
+@pytest.mark.timeout(900)
 @given(operations=OPERATIONS)
 @settings(
     max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]

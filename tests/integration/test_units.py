@@ -207,6 +207,7 @@ def test_records_follow_the_rules_in_any_order(units: Units, steps: list[Any]) -
 
 
 @pytest.mark.full
+@pytest.mark.timeout(900)
 @given(steps=STEPS)
 @settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_records_follow_the_rules_in_thousands_of_orders(units: Units, steps: list[Any]) -> None:

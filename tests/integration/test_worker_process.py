@@ -116,6 +116,7 @@ def command_of(pid: int) -> bytes:
 
 
 @pytest.mark.full
+@pytest.mark.timeout(900)
 def test_single_worker_killed_half_way_and_started_again(crashing: Farm, undisturbed: Codes) -> None:
     farm = crashing
     job = farm.enqueue("clips").id
@@ -157,6 +158,7 @@ def test_worker_that_is_asked_to_end_finishes_its_unit(crashing: Farm, undisturb
 
 
 @pytest.mark.full
+@pytest.mark.timeout(900)
 def test_worker_that_hangs_is_replaced(crashing: Farm, undisturbed: Codes) -> None:
     farm = crashing
     farm.settings.unit_timeout_s = 10.0
@@ -171,6 +173,7 @@ def test_worker_that_hangs_is_replaced(crashing: Farm, undisturbed: Codes) -> No
 
 
 @pytest.mark.full
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("round_", range(5))
 def test_workers_killed_again_and_again(crashing: Farm, undisturbed: Codes, round_: int) -> None:
     farm = crashing
