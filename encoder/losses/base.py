@@ -22,6 +22,8 @@ class HashLoss(nn.Module, ABC):
     """
 
     name: ClassVar[str]
+    uses_class_layer: ClassVar[bool] = False
+    """Whether the class layer is trained; its accuracy says nothing otherwise."""
 
     @abstractmethod
     def forward(self, result: NetworkOutput, targets: Tensor) -> Tensor:

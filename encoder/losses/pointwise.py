@@ -22,6 +22,7 @@ class ClassificationLoss(HashLoss):
     """
 
     name: ClassVar[str] = "classification"
+    uses_class_layer: ClassVar[bool] = True
 
     def forward(self, result: NetworkOutput, targets: Tensor) -> Tensor:
         """Return the cross-entropy of the class scores."""
@@ -42,6 +43,7 @@ class SSDHLoss(HashLoss):
     """
 
     name: ClassVar[str] = "ssdh"
+    uses_class_layer: ClassVar[bool] = True
 
     def __init__(self, alpha: float = 1.0, beta: float = 1.0) -> None:
         super().__init__()

@@ -41,7 +41,7 @@ def test_hash_phase_learns_colours(freeze: str, tmp_path: Path) -> None:
     settings = recipe(freeze=freeze, epochs=12, flip=True)
     network, progress = train_hash(settings, colour_pictures(), Environment(tmp_path))
     assert progress.history[-1]["loss"] < 0.7 * progress.history[0]["loss"]
-    assert progress.history[-1]["class_accuracy"] >= 0.0
+    assert "class_accuracy" not in progress.history[-1]  # OrthoHash leaves the class layer alone
     assert not network.training
 
 
