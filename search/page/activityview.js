@@ -5,6 +5,7 @@ import { button, byId, element, refresh } from "./dom.js";
 import { count, fileName, parseTags, size, when } from "./format.js";
 
 const ENDED = new Set(["done", "cancelled"]);
+const EVALUATED = new Set(["done", "failed", "cancelled"]);
 
 export class ActivityView {
   constructor(app) {
@@ -26,9 +27,11 @@ export class ActivityView {
 
   async update() {
     const turn = ++this.turn; // an answer that comes after a newer one is dropped
-    const [jobs, failures] = await Promise.all([api.jobs(), api.failures()]).catch(() => [null, null]);
-    if (!jobs || turn !== this.turn) return;
+    const answers = await Promise.all([api.jobs(), api.failures(), api.evaluations()]).catch(() => null);
+    if (!answers || turn !== this.turn) return;
+    const [jobs, failures, evaluations] = answers;
     this.show(jobs.jobs);
+    this.showEvaluations(evaluations.evaluations);
     refresh(byId("failures"), failures.failures, failureKey, failureRow);
     if (!failures.total) byId("failures").replaceChildren(element("li", { class: "quiet" }, "None: every source was indexed or is on its way."));
   }
@@ -44,6 +47,12 @@ export class ActivityView {
     if (!jobs.length) byId("jobs").replaceChildren(element("li", { class: "quiet" }, "No job yet."));
     // One at a time: a browser opens only six connections to a host, and each stream takes one.
     if (active.length) this.follow(active[0].id);
+  }
+
+  showEvaluations(evaluations) {
+    byId("evaluations-section").hidden = !evaluations.length;
+    refresh(byId("evaluations"), evaluations, (one) => one.id, (one) => evaluationRow(one, () => this.update()));
+    this.evaluating = evaluations.some((one) => !EVALUATED.has(one.state));
   }
 
   follow(id) {
@@ -142,6 +151,32 @@ function jobFacts(job) {
   const texts = parts.filter((name) => counts[name]).map((name) => `${counts[name].toLocaleString("en")} ${name}`);
   if (job.frames) texts.push(count(job.frames, "frame"));
   return texts.join(" · ");
+}
+
+function evaluationRow(one, update) {
+  const active = !EVALUATED.has(one.state);
+  const cancel = () => api.cancelEvaluation(one.id).then(update, update);
+  const link = { href: api.evaluationReport(one.id), target: "_blank", rel: "noopener", "aria-label": `Report of ${one.name}, ${one.id}` };
+  return element(
+    "li",
+    { class: "job panel" },
+    element("div", { class: "job-head" }, element("h3", {}, `${one.name} by ${one.source}`), element("span", { class: `state ${one.state}` }, one.state)),
+    active ? element("progress", { ...(one.total ? { value: one.done, max: one.total } : {}), "aria-label": `Progress of evaluation ${one.id}` }) : null,
+    element("p", { class: "quiet" }, evaluationFacts(one)),
+    one.problem ? element("p", { class: "error" }, one.problem.detail) : null,
+    element(
+      "div",
+      { class: "buttons" },
+      active ? button("Cancel", cancel, { "aria-label": `Cancel evaluation ${one.id}` }) : null,
+      one.state === "done" ? element("a", link, "Report") : null,
+    ),
+  );
+}
+
+function evaluationFacts(one) {
+  const scores = Object.entries(one.scores).filter(([metric]) => metric.startsWith("map@") && metric.endsWith(":minKR"));
+  const texts = scores.map(([metric, value]) => `MAP${metric.slice(3, -6)} ${(100 * value).toFixed(1)} %`);
+  return [`collection ${one.collection}`, one.by, when(one.created_at), one.step, ...texts].filter(Boolean).join(" · ");
 }
 
 const failureKey = (failure) => `${failure.job} ${failure.source} ${failure.at} ${failure.stage}`;

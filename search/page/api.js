@@ -59,6 +59,9 @@ export const jobs = () => call("/v1/jobs?limit=30");
 export const enqueue = (request) => post("/v1/jobs", request);
 export const cancelJob = (id) => call(`/v1/jobs/${encodeURIComponent(id)}/cancel`, { method: "POST" });
 export const retryJob = (id) => call(`/v1/jobs/${encodeURIComponent(id)}/retry`, { method: "POST" });
+export const evaluations = () => call("/v1/evaluations?limit=30");
+export const cancelEvaluation = (id) => call(`/v1/evaluations/${encodeURIComponent(id)}/cancel`, { method: "POST" });
+export const evaluationReport = (id) => `/v1/evaluations/${encodeURIComponent(id)}/report`;
 export const failures = () => call("/v1/failures?limit=100");
 export const collections = () => call("/v1/collections");
 

@@ -73,7 +73,7 @@ async function watch() {
       if (!health.ready) pause = BUSY_MS;
       if (shown === "activity") await views.activity.update();
       else views.activity.show((await api.jobs()).jobs);
-      if (views.activity.followed) pause = BUSY_MS;
+      if (views.activity.followed || views.activity.evaluating) pause = BUSY_MS;
     } catch {
       // The connection's own event has put up the banner; the next turn tries again.
       pause = BUSY_MS;

@@ -12,9 +12,15 @@ from hashreel import Client
 
 
 @pytest.fixture(scope="session")
-def stack_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def stack_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of the stack."""
+    return tmp_path_factory.mktemp("stack") / "data"
+
+
+@pytest.fixture(scope="session")
+def stack_url(stack_folder: Path) -> Iterator[str]:
     """Return the address of a running stack."""
-    with embedded_stack(tmp_path_factory.mktemp("stack") / "data") as url:
+    with embedded_stack(stack_folder) as url:
         yield url
 
 

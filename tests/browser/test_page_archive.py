@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 
-from hashreel.schemas import Warn
+from hashreel.schemas import EvaluationRequest, Warn
 
 
 def test_an_empty_archive_says_how_to_fill_it_and_a_dropped_video_does(page, empty, clip):
@@ -129,3 +129,36 @@ def test_long_archives_are_loaded_by_pages(page, service):
     page.get_by_role("button", name="Show more").click()
     page.wait_for_function("() => document.querySelectorAll('#videos > li').length === 73")
     assert not page.get_by_role("button", name="Show more").is_visible()
+
+
+TRUTH = "video,concepts\na.mp4,sea\n"
+
+
+def test_evaluations_are_listed_and_their_reports_open_without_scripts(page, empty):
+    evaluations = empty.queue.evaluations
+    evaluations.paused = True
+    done = evaluations.create(EvaluationRequest(truth=TRUTH, source="truth<b>.csv", by="me"))
+    page.goto(f"{empty.url}/#/activity")
+    page.locator("#evaluations .state.queued").wait_for()
+    assert page.get_by_role("heading", name="average by truth<b>.csv").is_visible()
+    evaluations.paused = False
+    evaluations.get(done.id)
+    page.get_by_text("MAP@10 50.0 %").wait_for()
+    with page.expect_popup() as opened:
+        page.get_by_role("link", name="Report of average").click()
+    report = opened.value
+    report.wait_for_load_state()
+    assert report.url == f"{empty.url}/v1/evaluations/{done.id}/report"
+    assert report.title() == "Report"  # the script in it did not run
+    assert report.locator("h1").evaluate("node => getComputedStyle(node).color") == "rgb(1, 2, 3)"
+    assert report.locator("img").evaluate("node => node.complete && node.naturalWidth") == 1
+    assert report.evaluate("() => self.origin") == "null"
+
+
+def test_a_waiting_evaluation_is_cancelled_on_the_page(page, empty):
+    empty.queue.evaluations.paused = True
+    waiting = empty.queue.evaluations.create(EvaluationRequest(truth=TRUTH))
+    page.goto(f"{empty.url}/#/activity")
+    page.get_by_role("button", name=f"Cancel evaluation {waiting.id}").click()
+    page.locator("#evaluations .state.cancelled").wait_for()
+    assert page.get_by_role("link", name="Report").count() == 0
