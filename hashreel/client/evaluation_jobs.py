@@ -53,6 +53,8 @@ class EvaluationView:
     def _check_done(self) -> None:
         if self.model.problem is not None:
             raise error_of_problem(self.model.problem)
+        if self.state == "cancelled":
+            raise ConflictError(f"evaluation {self.id} is cancelled; it has no report")
         if self.state != "done":
             raise ConflictError(f"evaluation {self.id} is {self.state}; wait() for its end")
 
