@@ -182,19 +182,26 @@ def test_source_that_went_away_or_changed_is_failed_and_may_be_retried(farm: Far
 
 
 class Broken:
-    """A model that fails a number of times before it works."""
+    """A model at whose every use something happens: here it fails a number of times before it works."""
 
-    def __init__(self, model: Model, error: Exception, times: int) -> None:
+    def __init__(self, model: Model, error: Exception | None = None, times: int = 0) -> None:
         self._model, self._error, self._times = model, error, times
 
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._model, name)
-
-    def encode(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        if self._times:
+    def happen(self) -> None:
+        if self._times and self._error is not None:
             self._times -= 1
             raise self._error
-        return self._model.encode(images)
+
+    def __getattr__(self, name: str) -> object:
+        found = getattr(self._model, name)
+        if name not in {"encode", "analyse", "outputs"}:
+            return found
+
+        def use(*arguments: object) -> object:
+            self.happen()
+            return found(*arguments)
+
+        return use
 
 
 def with_model(farm: Farm, model: Broken) -> UnitRunner:
@@ -270,11 +277,10 @@ def test_cancelled_video_is_dropped_in_the_middle(farm: Farm, model: Model, long
     job = farm.enqueue("clips", policy={"kind": "every", "seconds": 0.25})
 
     class CancelsMeanwhile(Broken):
-        def encode(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        def happen(self) -> None:
             farm.queue.cancel(job.id)
-            return self._model.encode(images)
 
-    with_model(farm, CancelsMeanwhile(model, RuntimeError(), times=0)).run(Unit(job.videos[0]))
+    with_model(farm, CancelsMeanwhile(model)).run(Unit(job.videos[0]))
     record = one(farm, job.id)
     assert (record.state, record.frames) == ("cancelled", 0)
     assert farm.codes() == {}
@@ -301,12 +307,11 @@ def test_worker_waits_for_redis_and_loses_nothing(
     begun, may_go_on = threading.Event(), threading.Event()
 
     class Waits(Broken):
-        def encode(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        def happen(self) -> None:
             begun.set()
             may_go_on.wait(60)
-            return self._model.encode(images)
 
-    runner = with_model(farm, Waits(model, RuntimeError(), times=0))
+    runner = with_model(farm, Waits(model))
     thread = threading.Thread(target=runner.run, args=(Unit(job.videos[0]),))
     thread.start()
     assert begun.wait(60)

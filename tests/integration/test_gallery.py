@@ -537,7 +537,7 @@ def cross_everything(server: RedisServer, writer: Writer, folder: Path, steps: i
 def test_searchers_with_snapshots_are_right_whatever_is_rolled_back(
     rolling: tuple[RedisServer, Writer], tmp_path: Path
 ) -> None:
-    cross_everything(*rolling, tmp_path, 60)
+    cross_everything(*rolling, tmp_path, 30)
 
 
 @pytest.mark.full
