@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from encoder.codes import Codes
 from hashreel.errors import ConflictError, NotFoundError
 from indexer.arguments import bytes_of, check_frame_ids, check_new_frames, pad_codes
-from indexer.buffers import clear_bits, filled_bitmap
+from indexer.buffers import Column, clear_bits, filled_bitmap
 from indexer.index import Found, Index, allowed_ranges
 from indexer.kernels.answer import answer, answer_by_scan
 from indexer.kernels.parts import Answers, Part, Query, make_answers
@@ -29,7 +29,7 @@ from indexer.kernels.weighted import answer_weighted
 from indexer.multi_index import MIN_TABLE_ROWS
 from indexer.ranges import MAX_FRAME_ID, Ranges, check_ranges, ranges_of_ids
 from indexer.rowstore import RowState, RowStore, no_rows
-from indexer.sorted_part import ALL_ALIVE, SortedPart, empty_part, fold
+from indexer.sorted_part import ALL_ALIVE, NO_LOWS, SortedPart, empty_part, fold
 from indexer.storage import load_arrays, save_arrays
 from indexer.weighted import check_weighted
 
@@ -42,12 +42,13 @@ _EVERYTHING = np.array([[0, MAX_FRAME_ID + 1]], np.int64)
 
 @dataclass(frozen=True)
 class _State:
-    """What one search sees: the main part, its live rows, and the delta."""
+    """What one search sees: the main part, its live rows, and the delta with the low halves of its codes."""
 
     main: SortedPart
     alive: NDArray[np.uint64]
     dead: int
     delta: RowState
+    lows: NDArray[np.uint32]
 
     @cached_property
     def count(self) -> int:
@@ -63,7 +64,7 @@ class _State:
         alive = ALL_ALIVE if delta.alive is None else delta.alive.view(np.uint64)
         rows = np.array([[0, len(delta.codes)]], np.int64)
         codes, runs = delta.codes.reshape(-1), delta.runs
-        return Part(codes, alive, runs.first_rows, runs.first_ids, delta.is_ascending, rows)
+        return Part(codes, self.lows, alive, runs.first_rows, runs.first_ids, delta.is_ascending, rows)
 
     def most(self, ranges: Ranges | None) -> int:
         """Return how many frames there are at most inside id ranges."""
@@ -116,7 +117,14 @@ class ExactIndex(Index):
 
     def _begin(self, main: SortedPart, alive: NDArray[np.uint64], dead: int, delta: RowState) -> None:
         self._delta = RowStore(delta)
-        self._state = _State(main, alive, dead, delta)
+        self._lows = Column(self._low_halves(delta.codes))
+        self._publish(main, alive, dead)
+
+    def _publish(self, main: SortedPart, alive: NDArray[np.uint64], dead: int) -> None:
+        self._state = _State(main, alive, dead, self._delta.state(), self._lows.view())
+
+    def _low_halves(self, codes: NDArray[np.uint64]) -> NDArray[np.uint32]:
+        return codes[:, 0].astype(np.uint32) if self.num_words == 1 else NO_LOWS
 
     # Writing
 
@@ -129,7 +137,8 @@ class ExactIndex(Index):
             state = self._state
             _check_absent(state, ids)
             self._delta.add(ids, words)
-            self._state = _State(state.main, state.alive, state.dead, self._delta.state())
+            self._lows.append(self._low_halves(words))
+            self._publish(state.main, state.alive, state.dead)
             self._fold_if_due()
 
     def delete_ranges(self, ranges: NDArray[Any]) -> int:
@@ -139,7 +148,7 @@ class ExactIndex(Index):
             alive, removed = _buried(state.main, state.alive, wanted)
             removed_late = self._delta.remove(wanted)
             if removed + removed_late:
-                self._state = _State(state.main, alive, state.dead + removed, self._delta.state())
+                self._publish(state.main, alive, state.dead + removed)
             if self._deleted_meanwhile is not None:
                 self._deleted_meanwhile.append(wanted)
             self._fold_if_due()
@@ -350,7 +359,7 @@ class ExactIndex(Index):
             "frames": state.count,
             "rows": state.main.num_rows + len(state.delta.codes),
             "tombstones": state.dead + state.delta.dead,
-            "bytes": state.main.num_bytes + state.alive.nbytes + late,
+            "bytes": state.main.num_bytes + state.alive.nbytes + state.lows.nbytes + late,
             "delta_rows": len(state.delta.codes),
             "tables": len(state.main.tables.offsets),
             "table_bits": state.main.tables.width,

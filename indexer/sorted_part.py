@@ -14,9 +14,12 @@ from indexer.multi_index import build_tables, masks_by_ring, plan_tables
 from indexer.ranges import Ranges
 from indexer.rowstore import RowState
 
-__all__ = ["ALL_ALIVE", "SortedPart", "empty_part", "fold"]
+__all__ = ["ALL_ALIVE", "NO_LOWS", "SortedPart", "empty_part", "fold"]
 
 IntArray = NDArray[np.int64]
+
+NO_LOWS = np.empty(0, np.uint32)
+"""The low halves of a part that is scanned too rarely to keep them."""
 
 ALL_ALIVE = np.empty(0, np.uint64)
 """The bitmap of a part without dead rows."""
@@ -63,7 +66,7 @@ class SortedPart:
 
     def part(self, alive: NDArray[np.uint64], row_ranges: Ranges) -> Part:
         """Return the bundle that kernels take."""
-        return Part(self.codes, alive, self.first_rows, self.first_ids, True, row_ranges)
+        return Part(self.codes, NO_LOWS, alive, self.first_rows, self.first_ids, True, row_ranges)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return everything but the masks, by name."""

@@ -35,13 +35,13 @@ def _pad(query_bytes: Any, queries: Any) -> None:
 @kernel
 def _finish(
     words: Any, queries: Any, radii: Any, admitted: Any, is_count: Any,
-    codes: Any, alive: Any, first_rows: Any, first_ids: Any, is_ascending: Any, ranges: Any,
-    late_codes: Any, late_alive: Any, late_first_rows: Any, late_first_ids: Any, late_is_ascending: Any,
-    late_ranges: Any, unanswered: Any, distances: Any, keys: Any, sizes: Any,
+    codes: Any, lows: Any, alive: Any, first_rows: Any, first_ids: Any, is_ascending: Any, ranges: Any,
+    late_codes: Any, late_lows: Any, late_alive: Any, late_first_rows: Any, late_first_ids: Any,
+    late_is_ascending: Any, late_ranges: Any, unanswered: Any, distances: Any, keys: Any, sizes: Any,
 ) -> None:  # fmt: skip
     """Scan the main part for the queries that are not answered, and the delta for all."""
     scan_part(
-        words, queries, radii, admitted, is_count, codes, alive, first_rows, first_ids, is_ascending, ranges,
+        words, queries, radii, admitted, is_count, codes, lows, alive, first_rows, first_ids, is_ascending, ranges,
         True, unanswered, distances, keys, sizes,
     )  # fmt: skip
     if not is_count:
@@ -49,7 +49,7 @@ def _finish(
             ids_of_rows(first_rows, first_ids, keys[at], sizes[at])
     unanswered[:] = True
     scan_part(
-        words, queries, radii, admitted, is_count, late_codes, late_alive, late_first_rows, late_first_ids,
+        words, queries, radii, admitted, is_count, late_codes, late_lows, late_alive, late_first_rows, late_first_ids,
         late_is_ascending, late_ranges, False, unanswered, distances, keys, sizes,
     )  # fmt: skip
     if not is_count:
@@ -60,10 +60,10 @@ def _finish(
 @entry_kernel
 def answer(
     words: Any, effort: Any, query_bytes: Any, queries: Any, radii: Any, admitted: Any, is_count: Any,
-    codes: Any, alive: Any, first_rows: Any, first_ids: Any, is_ascending: Any, ranges: Any,
+    codes: Any, lows: Any, alive: Any, first_rows: Any, first_ids: Any, is_ascending: Any, ranges: Any,
     offsets: Any, rests: Any, rows: Any, masks: Any, rings: Any, width: Any,
-    late_codes: Any, late_alive: Any, late_first_rows: Any, late_first_ids: Any, late_is_ascending: Any,
-    late_ranges: Any, distances: Any, keys: Any, sizes: Any, unanswered: Any,
+    late_codes: Any, late_lows: Any, late_alive: Any, late_first_rows: Any, late_first_ids: Any,
+    late_is_ascending: Any, late_ranges: Any, distances: Any, keys: Any, sizes: Any, unanswered: Any,
 ) -> None:  # fmt: skip
     """Fill in ordered (distance, frame id) pairs, or counts, for codes of one word.
 
@@ -83,8 +83,8 @@ def answer(
         )  # fmt: skip
         unanswered[at], sizes[at] = size < 0, max(size, 0)
     _finish(
-        words, queries, radii, admitted, is_count, codes, alive, first_rows, first_ids, is_ascending, ranges,
-        late_codes, late_alive, late_first_rows, late_first_ids, late_is_ascending, late_ranges,
+        words, queries, radii, admitted, is_count, codes, lows, alive, first_rows, first_ids, is_ascending, ranges,
+        late_codes, late_lows, late_alive, late_first_rows, late_first_ids, late_is_ascending, late_ranges,
         unanswered, distances, keys, sizes,
     )  # fmt: skip
 
@@ -92,15 +92,15 @@ def answer(
 @entry_kernel
 def answer_by_scan(
     words: Any, query_bytes: Any, queries: Any, radii: Any, admitted: Any, is_count: Any,
-    codes: Any, alive: Any, first_rows: Any, first_ids: Any, is_ascending: Any, ranges: Any,
-    late_codes: Any, late_alive: Any, late_first_rows: Any, late_first_ids: Any, late_is_ascending: Any,
-    late_ranges: Any, distances: Any, keys: Any, sizes: Any, unanswered: Any,
+    codes: Any, lows: Any, alive: Any, first_rows: Any, first_ids: Any, is_ascending: Any, ranges: Any,
+    late_codes: Any, late_lows: Any, late_alive: Any, late_first_rows: Any, late_first_ids: Any,
+    late_is_ascending: Any, late_ranges: Any, distances: Any, keys: Any, sizes: Any, unanswered: Any,
 ) -> None:  # fmt: skip
     """Do the same without tables, for codes of any number of words; see :func:`answer`."""
     _pad(query_bytes, queries)
     unanswered[:] = True
     _finish(
-        words, queries, radii, admitted, is_count, codes, alive, first_rows, first_ids, is_ascending, ranges,
-        late_codes, late_alive, late_first_rows, late_first_ids, late_is_ascending, late_ranges,
+        words, queries, radii, admitted, is_count, codes, lows, alive, first_rows, first_ids, is_ascending, ranges,
+        late_codes, late_lows, late_alive, late_first_rows, late_first_ids, late_is_ascending, late_ranges,
         unanswered, distances, keys, sizes,
     )  # fmt: skip

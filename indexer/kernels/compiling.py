@@ -27,6 +27,7 @@ __all__ = [
     "entry_kernel",
     "inlined_kernel",
     "is_any_code_near",
+    "is_any_low_near",
     "is_any_rest_near",
     "kernel",
     "popcount",
@@ -154,23 +155,32 @@ def is_any_code_near(_context: Any, words: Any, codes: Any, row: Any, code: Any,
     return types.boolean(words, codes, types.intp, code, types.uint64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def is_any_rest_near(_context: Any, rests: Any, index: Any, rest: Any, bound: Any) -> Any:
-    """Return whether one of REST_BLOCK rests is nearer to ``rest`` than ``bound``.
+def _near_test(lanes: int) -> Any:
+    def is_any_near(_context: Any, array: Any, index: Any, part: Any, bound: Any) -> Any:
+        """Return whether one of a block of numbers is nearer to ``part`` than ``bound``.
 
-    Args:
-        rests: unsigned, contiguous, of any number of dimensions.
-        index: the first one, counted as if ``rests`` had one dimension.
-        rest: a number of the same type.
-        bound: a number of the same type.
-    """
+        Args:
+            array: unsigned, contiguous, of any number of dimensions.
+            index: the first number, counted as if ``array`` had one dimension.
+            part: a number of the same type.
+            bound: a number of the same type.
+        """
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        array, first, query, limit = args
-        start = _address(context, builder, signature.args[0], array, first)
-        return _any_below(builder, start, [query], limit, REST_BLOCK)
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            numbers, first, query, limit = args
+            start = _address(context, builder, signature.args[0], numbers, first)
+            return _any_below(builder, start, [query], limit, lanes)
 
-    return types.boolean(rests, types.intp, rests.dtype, rests.dtype), generate
+        return types.boolean(array, types.intp, array.dtype, array.dtype), generate
+
+    return intrinsic(is_any_near)
+
+
+is_any_rest_near = _near_test(REST_BLOCK)
+"""The test of REST_BLOCK rests in a bucket."""
+
+is_any_low_near = _near_test(CODE_BLOCKS[1])
+"""The test of the low halves of a block of one-word codes."""
 
 
 @intrinsic  # type: ignore[untyped-decorator]

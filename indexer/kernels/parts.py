@@ -37,6 +37,7 @@ class Part(NamedTuple):
 
     Attributes:
         codes: uint64 [n * words], one code after the other.
+        lows: uint32 [n], the low halves of one-word codes, or empty.
         alive: uint64 bitmap of the rows, or empty where no row is dead.
         first_rows: int64 [r], as in :class:`indexer.runs.Runs`.
         first_ids: int64 [r].
@@ -45,6 +46,7 @@ class Part(NamedTuple):
     """
 
     codes: NDArray[np.uint64]
+    lows: NDArray[np.uint32]
     alive: NDArray[np.uint64]
     first_rows: NDArray[np.int64]
     first_ids: NDArray[np.int64]

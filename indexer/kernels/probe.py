@@ -90,9 +90,9 @@ def _take_bucket(
         reach = reach_of(distances, size, radius) - base
         near = reach >= 0 and is_any_rest_near(rests, row_start + start, rest, as_rest(reach + 1))
         # Rows ascend within a bucket: past the heap's last row, equal distances come too late.
-        if near and 0 < size == distances.shape[0] and np.int64(rows[table, start]) > keys[0]:
-            bound = min(np.int64(distances[0]) - base, reach + 1)
-            near = is_any_rest_near(rests, row_start + start, rest, as_rest(bound))
+        if near and 0 < size == distances.shape[0] and reach + base == distances[0]:
+            is_nearer = reach > 0 and is_any_rest_near(rests, row_start + start, rest, as_rest(reach))
+            near = is_nearer or np.int64(rows[table, start]) <= keys[0]
         if near:
             size = _take_block(
                 rests, rows, table, ring, width, rest, base, start, min(start + REST_BLOCK, end),

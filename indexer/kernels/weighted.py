@@ -42,9 +42,9 @@ def _scan(
 @entry_kernel
 def answer_weighted(
     words: Any, tables: Any, admitted: Any,
-    codes: Any, alive: Any, first_rows: Any, first_ids: Any, is_ascending: Any, ranges: Any,
-    late_codes: Any, late_alive: Any, late_first_rows: Any, late_first_ids: Any, late_is_ascending: Any,
-    late_ranges: Any, distances: Any, keys: Any, sizes: Any,
+    codes: Any, lows: Any, alive: Any, first_rows: Any, first_ids: Any, is_ascending: Any, ranges: Any,
+    late_codes: Any, late_lows: Any, late_alive: Any, late_first_rows: Any, late_first_ids: Any,
+    late_is_ascending: Any, late_ranges: Any, distances: Any, keys: Any, sizes: Any,
 ) -> None:  # fmt: skip
     """Fill in ordered (weighted distance, frame id) pairs.
 
