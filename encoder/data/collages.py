@@ -34,7 +34,7 @@ def collages(pictures: LabelledImages, count: int, *, size: int, seed: int) -> M
     def read(number: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         return _paint(pictures, size, np.random.default_rng((seed, number)))
 
-    return MaskSet(f"collages (seed {seed})", count, read, ("background", *pictures.classes))
+    return MaskSet(f"collages of CIFAR-10 pictures (seed {seed})", count, read, ("background", *pictures.classes))
 
 
 def _paint(

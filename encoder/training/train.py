@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -31,7 +32,10 @@ from encoder.training.segmentation import SegmentationPhase
 from encoder.transforms import Transform
 from hashreel.errors import BadInputError, ModelFileError, NotFoundError
 
-__all__ = ["Environment", "export_model", "read_mask_classes", "train_hash", "train_segmentation"]
+__all__ = ["Environment", "MaskLearning", "export_model", "read_mask_learning", "train_hash", "train_segmentation"]
+
+
+PHASE_FILE = "phase.json"
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,12 @@ class Environment:
 
 
 def train_segmentation(
-    recipe: Recipe, data: MaskSet, environment: Environment, *, held_out: MaskSet | None = None
+    recipe: Recipe,
+    data: MaskSet,
+    environment: Environment,
+    *,
+    held_out: MaskSet | None = None,
+    licence: str = "the owner's",
 ) -> tuple[SegmentationNetwork, Progress]:
     """Run the segmentation phase, or go on with it, and return network and history.
 
@@ -79,6 +88,7 @@ def train_segmentation(
         data: pictures and masks.
         environment: where and how.
         held_out: scored after each epoch; its classes must be those of ``data``.
+        licence: of ``data``, for the models that are made from this phase.
 
     Raises:
         BadInputError: If the recipe has no such phase or the classes differ.
@@ -110,7 +120,9 @@ def train_segmentation(
     run = _run_digest(recipe.as_json(), mask_digest(data))
     progress = run_phase(phase, settings, environment.options("segmentation", recipe.seed, run), environment.ranks)
     if environment.ranks.is_first:
-        (environment.folder / "segmentation" / "classes.json").write_bytes(canonical_json(list(data.classes)))
+        entry = {"name": data.name, "use": f"segmentation phase, {len(data)} pictures with masks", "licence": licence}
+        record = canonical_json({"classes": list(data.classes), "data": entry})
+        (environment.folder / "segmentation" / PHASE_FILE).write_bytes(record)
     return network.eval(), progress
 
 
@@ -176,20 +188,27 @@ def train_hash(
     return network.eval(), progress
 
 
-def read_mask_classes(segmentation: Path) -> tuple[str, ...]:
-    """Return the classes of the segmentation phase that was run in this folder.
+@dataclass(frozen=True)
+class MaskLearning:
+    """What a segmentation phase learned: mask classes in order, and from what, for the model file."""
+
+    classes: tuple[str, ...]
+    data: Mapping[str, str]
+
+
+def read_mask_learning(segmentation: Path) -> MaskLearning:
+    """Return what the segmentation phase that was run in this folder learned.
 
     Raises:
         NotFoundError: If it was not run to its end there.
     """
-    import json
-
-    path = segmentation / "segmentation" / "classes.json"
+    path = segmentation / "segmentation" / PHASE_FILE
     if not path.is_file():
         raise NotFoundError(
             f"{segmentation} holds no finished segmentation phase; run `hashreel train segmentation` first"
         )
-    return tuple(json.loads(path.read_text(encoding="utf-8")))
+    record = json.loads(path.read_text(encoding="utf-8"))
+    return MaskLearning(tuple(record["classes"]), record["data"])
 
 
 def export_model(

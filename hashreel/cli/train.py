@@ -141,8 +141,9 @@ def segmentation(recipe: str, **options: Any) -> None:
 
     settings = _recipe(recipe, "segmentation", options)
     data, held_out = _masks(options)
+    licence = "published without one" if options["collages"] else "the owner's"
     with _environment(options, settings.seed) as environment:
-        _, progress = train_segmentation(settings, data, environment, held_out=held_out)
+        _, progress = train_segmentation(settings, data, environment, held_out=held_out, licence=licence)
         if environment.ranks.is_first:
             _report(options, "segmentation", progress.history, {"classes": list(data.classes)})
 
@@ -235,13 +236,14 @@ def recipes(as_json: bool) -> None:
 
 
 def _train_hash(name: str, kind: str, segmentation_run: Path | None, options: dict[str, Any]) -> None:
-    from encoder.training.train import export_model, read_mask_classes, train_hash
+    from encoder.training.train import export_model, read_mask_learning, train_hash
 
     recipe = _recipe(name, "hash", options)
     if recipe.network.kind != kind:
         command = "hash" if recipe.network.kind == "psp" else "baseline"
         raise click.UsageError(f"recipe {recipe.name} is for `hashreel train {command}`")
-    mask_classes = read_mask_classes(segmentation_run) if segmentation_run else ()
+    learned = read_mask_learning(segmentation_run) if segmentation_run else None
+    mask_classes = learned.classes if learned else ()
     data, entry = _pictures(options)
     with _environment(options, recipe.seed) as environment:
         network, progress = train_hash(
@@ -255,7 +257,7 @@ def _train_hash(name: str, kind: str, segmentation_run: Path | None, options: di
             options["name"] or options["out"].name,
             recipe,
             network,
-            [entry],
+            [learned.data, entry] if learned else [entry],
             {"figures": progress.history[-1]},
             classes=data.classes,
             mask_classes=mask_classes,

@@ -98,6 +98,8 @@ def test_both_phases_and_the_score(data: Path) -> None:
     run("hash", data / "psp.toml", "--segmentation", data / "seg", *pictures, "--device", "cpu")
     model = load_model(data / "psp" / "model", device="cpu")
     assert (model.name, model.concepts) == ("seeing", tiny_training.CLASSES)
+    uses = [entry["use"] for entry in model.manifest.data]
+    assert uses == ["trunk weights", "segmentation phase, 8 pictures with masks", "hash phase, 48 pictures with labels"]
     analysis = model.analyse([np.zeros((40, 60, 3), np.uint8)])
     assert analysis.areas is not None
     assert analysis.areas.shape == (1, 3)

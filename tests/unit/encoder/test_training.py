@@ -22,7 +22,7 @@ from encoder.training.judge import class_overlaps, judge_segmentation, load_segm
 from encoder.training.loop import LAST, seed_step
 from encoder.training.recipes import Recipe, SegmentationSettings
 from encoder.training.segmentation import SegmentationPhase
-from encoder.training.train import Environment, export_model, read_mask_classes, train_hash, train_segmentation
+from encoder.training.train import Environment, export_model, read_mask_learning, train_hash, train_segmentation
 from hashreel.errors import BadInputError, ConflictError, ModelFileError, NotFoundError
 
 
@@ -70,7 +70,7 @@ def test_segmentation_phase_learns_halves_and_feeds_the_hash_phase(tmp_path: Pat
     network, progress = train_segmentation(settings, colour_masks(), environment, held_out=colour_masks())
     assert progress.history[-1]["loss"] < 0.7 * progress.history[0]["loss"]
     assert progress.history[-1]["mean_iou"] > 0.4
-    assert read_mask_classes(tmp_path / "masks") == ("background", *CLASSES)
+    assert read_mask_learning(tmp_path / "masks").classes == ("background", *CLASSES)
     hashed, progress = train_hash(
         settings,
         colour_pictures(),
@@ -231,7 +231,7 @@ def test_checkpoints_of_other_trainings_are_refused(tmp_path: Path) -> None:
 
 def test_a_hash_phase_without_its_segmentation_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="train segmentation"):
-        read_mask_classes(tmp_path)
+        read_mask_learning(tmp_path)
     settings = recipe("psp", freeze="features")
     with pytest.raises(ModelFileError, match=r"last\.safetensors"):
         train_hash(
