@@ -28,6 +28,11 @@ COLUMNS = {
     "map@r": "MAP@R",
 }
 
+MASKS = """
+- The two rows of Gkountakos et al. see what a pyramid pooling module makes of the same frozen trunk's maps (output
+  stride 8), after {protocol.mask_epochs} epochs on CamVid's masks. Road scenes have little to do with CIFAR-10, and
+  367 pictures are few: this is no verdict on masks, which takes a comparison of its own."""
+
 PLOT_STYLE = (
     "<style>svg{background:#fff}text{font:12px system-ui,sans-serif;fill:#1c1f23}.tick{font-size:11px;fill:#5b6470}"
     ".grid{stroke:#d9dde2;fill:none}.line{fill:none;stroke-width:2}.line0{stroke:#1f5fbf}"
@@ -56,7 +61,7 @@ def write_docs(
     folder.mkdir(parents=True, exist_ok=True)
     parts = [
         "# Hashing methods under one protocol",
-        _about(protocol, command),
+        _about(protocol, command, has_masks=any(_method(r).features != "pooled" for r in results)),
         "## 48 bits",
         _main_table([r for r in results if r["bits"] == MAIN_LENGTH]),
         _reading(results),
@@ -69,19 +74,16 @@ def write_docs(
     (folder / "methods.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
-def _about(protocol: Protocol, command: str) -> str:
+def _about(protocol: Protocol, command: str, *, has_masks: bool) -> str:
+    about_masks = MASKS.format(protocol=protocol) if has_masks else ""
     return f"""Made by `{command}`; a second run of the command goes on from what is stored.
 
 - Data: CIFAR-10 (JPEG quality 75, so not to the digit what others have). Gallery: {protocol.gallery:,} training
   pictures, which are also what methods learn from. Queries: {protocol.queries:,} test pictures. Relevant is what has
   the query's class.
-- Trunk: {protocol.trunk} with ImageNet weights, frozen, pictures scaled up to {protocol.size} pixels. All methods but
-  the last two rows of the catalogue see its pooled features; trained heads see them standardised, through one layer of
-  {protocol.hidden}. Networks that are trained from the pixels up score higher; this table compares what is done with
-  the same features.
-- The two rows of Gkountakos et al. see a pyramid pooling module instead, trained for {protocol.mask_epochs} epochs on
-  CamVid's masks (367 road scenes) on the same frozen trunk at output stride 8. Road scenes have little to do with
-  CIFAR-10, and 367 pictures are few: this is no verdict on masks, which is the matter of the claim's own comparison.
+- Trunk: {protocol.trunk} with ImageNet weights, frozen, pictures scaled up to {protocol.size} pixels. Methods see
+  its pooled features; trained heads see them standardised, through one layer of {protocol.hidden}. Nothing is trained
+  from the pixels up, so no figure here can be set beside one in print.{about_masks}
 - Tuning: at most {protocol.trials} settings a method, each tried at {MAIN_LENGTH} bits on {protocol.tuning_pictures:,}
   training pictures ({protocol.tuning_epochs} epochs), judged by MAP@1000 / min(K, R) of {protocol.held_out:,} further
   training pictures. The test split plays no part in it. Then {protocol.epochs} epochs on the whole gallery; other code
@@ -125,11 +127,7 @@ def _reading(results: Sequence[Result]) -> str:
     seeds = sorted({r["seed"] for r in results})
     return (
         f"Seeds: {', '.join(map(str, seeds))}"
-        + (
-            " (scores are their means)"
-            if len(seeds) > 1
-            else "; differences of a hundredth are within what another seed changes"
-        )
+        + (" (scores are their means)" if len(seeds) > 1 else "; how much another would change was not measured")
         + f". MAP@1000 / hits against the gates of this protocol: {'; '.join(gates)}. The order of ties alone could "
         f"move a score by up to {widest:.3f} ({title}); figures of other tables that leave it to chance are not "
         "comparable to the third digit."
