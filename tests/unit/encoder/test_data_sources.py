@@ -6,8 +6,9 @@ import pytest
 from PIL import Image
 
 from encoder.data.cifar import read_cifar10
-from encoder.data.folders import find_pictures, iter_pictures, read_picture
+from encoder.data.folders import find_pictures, iter_pictures
 from encoder.data.mosaics import mosaics
+from encoder.pictures import load_picture
 from hashreel.errors import BadInputError, NotFoundError
 
 
@@ -70,7 +71,7 @@ def test_pictures_are_found_in_order_and_at_any_depth(tmp_path: Path) -> None:
 def test_bad_pictures_are_refused_with_their_name(tmp_path: Path) -> None:
     (tmp_path / "torn.jpg").write_bytes(b"\xff\xd8torn")
     with pytest.raises(BadInputError, match=r"torn\.jpg"):
-        read_picture(tmp_path / "torn.jpg")
+        load_picture(tmp_path / "torn.jpg")
     with pytest.raises(BadInputError, match="no picture"):
         find_pictures(_empty(tmp_path))
     with pytest.raises(NotFoundError):
@@ -88,7 +89,7 @@ def test_pictures_are_turned_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # rotated by 90 degrees
     image.save(tmp_path / "turned.jpg", exif=exif)
-    assert read_picture(tmp_path / "turned.jpg").shape == (6, 2, 3)
+    assert load_picture(tmp_path / "turned.jpg").shape == (6, 2, 3)
 
 
 def test_mosaics_are_grids_of_whole_pictures() -> None:
