@@ -166,16 +166,31 @@ class _Work:
 
 
 def _search_between(client: Client, video: VideoModel) -> _Search:
-    """Search for the frame half-way between two indexed key-frames in the middle of a video."""
+    """Search for a frame half-way between two indexed key-frames, at the video's most distinctive moment."""
     from encoder.pictures import encode_jpeg
     from encoder.video import grab_frame
 
-    middle = max(0, video.frames // 2 - 1)
-    frame = grab_frame(video.source, round((middle + 0.5) * 1000 * STEP_S))
+    frame = grab_frame(video.source, _distinctive_ms(client, video))
     picture = encode_jpeg(frame.image)
     begun = time.perf_counter()
     hits = client.search(picture, top=5)
     return _Search(video, frame.time_ms, hits[0] if hits else None, 1000 * (time.perf_counter() - begun))
+
+
+def _distinctive_ms(client: Client, video: VideoModel) -> int:
+    """Return the middle between the two neighbouring key-frames that differ most from the rest of their video.
+
+    In a long still shot any frame is as good an answer as its neighbour, so one from there would prove nothing.
+    """
+    frames = client.search(f"frame:{video.id << 32}", top=video.frames, videos=[video.id])
+    codes = [(frame.time_ms, int(frame.code, 16)) for frame in sorted(frames, key=lambda frame: frame.time_ms)]
+
+    def margin(place: int) -> int:
+        pair, rest = codes[place : place + 2], codes[:place] + codes[place + 2 :]
+        return min((code ^ other).bit_count() for _, code in pair for _, other in rest or [(0, 0)])
+
+    best = max(range(len(codes) - 1), key=margin)
+    return (codes[best][0] + codes[best + 1][0]) // 2
 
 
 def _print_searches(searches: Sequence[_Search]) -> None:
