@@ -481,6 +481,10 @@ class EvaluationRequest(_Request):
     seed: Annotated[int, Field(ge=0, le=2**32 - 1, description="Of the choice of queries.")] = 0
     name: Annotated[str | None, Field(min_length=1, max_length=100, description="Default: the model's name.")] = None
     collection: Annotated[str | None, Field(max_length=100)] = None
+    generation: Annotated[
+        str | None,
+        Field(pattern=r"^[0-9]{1,18}$", description="One of the collection's generations; default: the live one."),
+    ] = None
     against: Annotated[
         str | None, Field(pattern=r"^[A-Za-z0-9]{1,100}$", description="An earlier evaluation to compare with.")
     ] = None

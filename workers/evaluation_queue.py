@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import redis
 
     from hashreel.settings import Settings
+    from indexer.records import Generation
     from indexer.store import Store
     from workers.queue import Sender
 
@@ -68,15 +69,15 @@ class EvaluationQueue:
         self._records = EvaluationRecords(store.redis, store.keys, settings.job_keep_s)
 
     def create(self, request: EvaluationRequest) -> EvaluationModel:
-        """Check the ground truth and queue the evaluation of a collection's live generation.
+        """Check the ground truth and queue the evaluation of a collection's live generation, or of another one.
 
         Raises:
             BadInputError: If the ground truth is not usable; the message names its rows.
-            NotFoundError: If there is no such collection, or no such evaluation to compare with.
+            NotFoundError: If there is no such collection or generation, or no such evaluation to compare with.
             ConflictError: If that one is not done, or too many evaluations wait.
         """
         parse_truth(request.truth, request)
-        generation = self._store.collection(request.collection or self._settings.collection)
+        generation = self._generation(request)
         if request.against is not None and self.get(request.against).state != "done":
             raise ConflictError(f"evaluation {request.against} is not done; only a done one can be compared with")
         if self._records.count_open() >= MAX_OPEN:
@@ -96,6 +97,16 @@ class EvaluationQueue:
         evaluation = self._records.create(fields, request.truth)
         self._send.evaluations([evaluation])
         return self.get(evaluation)
+
+    def _generation(self, request: EvaluationRequest) -> Generation:
+        name = request.collection or self._settings.collection
+        live = self._store.collection(name)
+        if request.generation is None:
+            return live
+        generation = self._store.generation(request.generation)
+        if generation.collection != name:
+            raise NotFoundError(f"collection {name!r} has no generation {request.generation}")
+        return generation
 
     def newest(self, limit: int = 50) -> list[EvaluationModel]:
         """Return the newest evaluations."""

@@ -154,6 +154,8 @@ class Supervisor:
     def _watch_hangs(self) -> None:
         """Kill a worker of ours that hangs; what it ran is tried again elsewhere."""
         heard = dict.fromkeys(self._children, time.monotonic())
+        # What a child was killed for stands in the records until it is taken up again; its successor is innocent.
+        answered: dict[Child, float | None] = {}
         while not self._stopping.wait(min(30.0, self._settings.unit_timeout_s / 4)):
             try:
                 since = {worker: started for _, worker, started in self._units.running()}
@@ -166,11 +168,12 @@ class Supervisor:
             for child in self._children:
                 if child in living or child.pid is None:
                     heard[child] = time.monotonic()
-                runs_s = time.time() - since.get(child.name, time.time())
+                begun = since.get(child.name)
+                runs_s = time.time() - begun if begun is not None and begun != answered.get(child) else 0.0
                 # One that hangs so badly that it cannot even renew its lease is silent instead.
                 silent_s = time.monotonic() - heard[child]
                 limit_s = self._settings.unit_timeout_s
                 if runs_s > limit_s or silent_s > max(limit_s, START_S):
                     logger.error("%s hangs; replacing it", child.name, extra={"action": "worker_hung"})
                     child.signal(signal.SIGKILL)
-                    heard[child] = time.monotonic()
+                    heard[child], answered[child] = time.monotonic(), begun

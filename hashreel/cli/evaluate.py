@@ -70,6 +70,7 @@ def _file_option(flag: str, help_: str) -> Callable[[Any], Any]:
 @click.option("--against", metavar="RUN", help="Compare with an earlier evaluation: its id; offline, its --json file.")
 @click.option("--name", help="What tables call it.  [default: the model's name]")
 @click.option("--collection", help="Collection to evaluate.")
+@click.option("--generation", metavar="NUMBER", help="One of the collection's generations.  [default: the live one]")
 @_file_option("--html", "Write the report as one page.")
 @_file_option("--csv", "Write every number, one a row.")
 @_file_option("--markdown", "Write the tables as Markdown.")
@@ -97,6 +98,7 @@ def cli(
     against: str | None,
     name: str | None,
     collection: str | None,
+    generation: str | None,
     offline: str | None,
     pictures: Path | None,
     videos: Path | None,
@@ -133,7 +135,7 @@ def cli(
         _show(texts.__getitem__, files, as_json)
         return
     with connect(url, data, api_key) as client:
-        job = client.evaluate(truth, collection=collection, by=_user(), **options)
+        job = client.evaluate(truth, collection=collection, generation=generation, by=_user(), **options)
         click.echo(f"evaluation {job.id}", err=True)
         try:
             job.wait(progress=sys.stderr.isatty() and not as_json)

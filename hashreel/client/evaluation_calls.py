@@ -31,6 +31,7 @@ class EvaluationOptions(TypedDict, total=False):
     seed: int
     name: str | None
     collection: str | None
+    generation: str | None
     against: str | None
     by: str
 

@@ -150,8 +150,9 @@ class Client:
             truth: A CSV or JSON-lines file of this machine, or its text; see docs/evaluation.md.
             **options: ``frame_rate``: the ground truth is a list of shots by frame number. ``top``: the cutoffs K.
                 ``queries_per_concept``: a number or "all", where the ground truth lists no queries. ``exclude``: what
-                a query never gets, "self" or "video". ``collection``; ``name``: what tables call it; ``against``: the
-                id of an earlier evaluation to compare with; ``seed``: of the choice of queries; ``by``: who asks.
+                a query never gets, "self" or "video". ``collection``, ``generation``: which codes, by default those of
+                the live generation. ``name``: what tables call it. ``against``: the id of an earlier evaluation to
+                compare with. ``seed``: of the choice of queries. ``by``: who asks.
 
         Raises:
             BadInputError: if the ground truth is not usable; the message names its rows.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
 import signal
+import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -20,15 +23,16 @@ from evaluation_truths import (
     stretches_of,
     truth_text,
 )
-from farm import Farm
+from farm import Farm, processes_with
 from gallery_mirror import wait_until
 from redis_server import RedisServer
 
 from encoder.clips import Shot
 from encoder.model import Model
+from encoder.pictures import encode_jpeg
 from hashreel.errors import BadInputError, ConflictError, NotFoundError
 from hashreel.schemas import EvaluationModel, EvaluationRequest
-from indexer.chunks import Chunk
+from indexer.chunks import Chunk, decode_chunk
 from indexer.records import NewVideo
 from workers.evaluation import EvaluationRunner
 from workers.evaluation_records import MAX_KEPT, EvaluationRecords
@@ -337,26 +341,84 @@ def test_evaluation_that_kills_its_workers_is_given_up(indexed: Indexed) -> None
     assert "died or hung 3 times" in failed.problem.detail
 
 
-def test_worker_process_runs_evaluations_also_after_one_was_killed(indexed: Indexed) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_worker_killed_in_the_middle_of_an_evaluation(indexed: Indexed) -> None:
     farm, stretches = indexed
-    farm.server.client(1).flushdb()
-    # One that died in the middle: nothing waits in the queue for it.
     asked = ask(farm, truth_text(stretches))
-    farm.server.client(1).flushdb()
-    records(farm).claim(asked.id, "dead", 3, 0.5)
-    age(farm, asked.id)
-    second = ask(farm, truth_text(stretches), exclude="video")
     supervisor = farm.start("--processes", "1", "--gpus", "none")
-
-    def all_done() -> bool:
-        return {farm.queue.evaluations.get(name).state for name in (asked.id, second.id)} == {"done"}
-
-    wait_until(all_done, "both evaluations are done", seconds=120)
+    wait_until(lambda: farm.queue.evaluations.get(asked.id).state == "running", "it runs", seconds=120)
+    os.kill(worker_of(farm), signal.SIGKILL)
+    assert farm.store.redis.exists(f"hr:e:{asked.id}:result") == 0
+    wait_until(lambda: farm.queue.evaluations.get(asked.id).state == "done", "it is done", seconds=120)
+    assert farm.queue.evaluations.get(asked.id).tries == 2
     supervisor.signal(signal.SIGTERM)
     supervisor.join(60)
     assert "Traceback" not in farm.log()
     expected = plain_run(farm.store.redis, "1", stretches)
     assert numbers_of(result_of(farm, asked.id)["runs"][0][0]) == numbers_of_run(expected)
+
+
+def worker_of(farm: Farm) -> int:
+    """Return the process that runs units and evaluations."""
+    (worker,) = [
+        pid for pid in processes_with(farm.server.url()) if b"--single" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+    return worker
+
+
+@pytest.mark.full
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_worker_that_hangs_in_an_evaluation_is_replaced(indexed: Indexed) -> None:
+    farm, stretches = indexed
+    farm.settings.unit_timeout_s = 10.0
+    asked = ask(farm, truth_text(stretches))
+    farm.start("--processes", "1", "--gpus", "none")
+    wait_until(lambda: farm.queue.evaluations.get(asked.id).state == "running", "it runs", seconds=120)
+    os.kill(worker_of(farm), signal.SIGSTOP)
+    wait_until(lambda: farm.queue.evaluations.get(asked.id).state == "done", "it is done", seconds=120)
+    assert "hangs; replacing it" in farm.log()
+
+
+def test_folder_of_key_frames_is_a_video_with_a_second_a_picture(farm: Farm) -> None:
+    folder = farm.folder / "clips" / "keys"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(6):
+        picture = rng.integers(0, 60, (60, 80, 3), dtype=np.uint8)
+        picture[..., number // 3] += 190
+        (folder / f"{number}.jpg").write_bytes(encode_jpeg(picture))
+    farm.enqueue("clips/keys")
+    farm.run_all()
+    asked = ask(farm, "video,start_s,end_s,concepts\nkeys,0,3,red\nkeys,3,,green\n")
+    run_all(farm)
+    done = farm.queue.evaluations.get(asked.id)
+    assert done.state == "done", done.problem
+    assert done.scores["map@10:minKR"] == 1.0
+    assert "<span" not in farm.queue.evaluations.report(asked.id, "html")
+
+
+def test_another_generation_is_evaluated_on_the_same_questions(indexed: Indexed) -> None:
+    farm, stretches = indexed
+    first = ask(farm, truth_text(stretches))
+    store = farm.store
+    other = store.create_generation("main", model="other", fingerprint="cd" * 32, bits=farm.model.bits)
+    for number in store.video_numbers("1"):
+        record = store.video(number)
+        (copy,) = store.register(other.id, "job", [NewVideo(source=record.source, path=record.path)])
+        store.plan(copy, {"chunks": record.chunks, "bounds": str(record.bounds)})
+        for chunk, value in store.chunk_values([number])[0].items():
+            shuffled = np.random.default_rng(number).permuted(decode_chunk(value).codes, axis=1)
+            changed = dataclasses.replace(decode_chunk(value), codes=shuffled, fingerprint=other.fingerprint)
+            store.commit(copy, chunk, changed)
+    run_all(farm)
+    second = ask(farm, truth_text(stretches), generation=other.id, against=first.id)
+    run_all(farm)
+    result = result_of(farm, second.id)
+    assert result["arms"] == ["other", farm.model.name]
+    assert numbers_of(result["runs"][0][0]) == numbers_of_run(plain_run(store.redis, other.id, stretches))
+    assert numbers_of(result["runs"][1][0]) == numbers_of_run(plain_run(store.redis, "1", stretches))
+    with pytest.raises(NotFoundError, match="there is no generation 77"):
+        ask(farm, truth_text(stretches), generation="77")
 
 
 def test_only_so_many_wait_and_are_kept(farm: Farm) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 from pathlib import Path
 
@@ -166,3 +167,14 @@ def test_the_asynchronous_client_does_the_same(service, tmp_path: Path):
             assert (await job.cancel()).state == "cancelled"
 
     asyncio.run(run())
+
+
+def test_an_interrupted_command_cancels_its_evaluation(service, tmp_path):
+    service.queue.evaluations.paused = True
+    (tmp_path / "truth.csv").write_text(TRUTH)
+    command = python_command("evaluate", str(tmp_path / "truth.csv"), "--url", service.url)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr.readline() == "evaluation e1\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    assert service.queue.evaluations.records["e1"].state == "cancelled"
