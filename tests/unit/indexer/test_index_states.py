@@ -170,7 +170,7 @@ def run_life(kind, lives, steps):
 
 @pytest.mark.parametrize("kind", EXACT_KINDS)
 def test_short_lives_equal_brute_force(kind):
-    run_life(kind, lives=12, steps=15)
+    run_life(kind, lives=8, steps=15)
 
 
 @pytest.mark.full

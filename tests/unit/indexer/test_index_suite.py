@@ -303,7 +303,7 @@ def test_status_counts(make, kind):
 id_lists = st.lists(st.integers(0, 40), min_size=1, max_size=12, unique=True)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     steps=st.lists(st.tuples(st.booleans(), id_lists), min_size=1, max_size=12),
     bits=st.sampled_from([8, 12, 48, 65]),
