@@ -136,8 +136,8 @@ def cli(
         return
     with connect(url, data, api_key) as client:
         job = client.evaluate(truth, collection=collection, generation=generation, by=_user(), **options)
-        click.echo(f"evaluation {job.id}", err=True)
         try:
+            click.echo(f"evaluation {job.id}", err=True)
             job.wait(progress=sys.stderr.isatty() and not as_json)
         except KeyboardInterrupt:
             job.cancel()
