@@ -27,6 +27,7 @@ class IvfIndex(EngineIndex):
     """
 
     kind = "ivf"
+    stored_kind = "ivf"
 
     def __init__(self, bits: int, lists_read: int = 32, **options: Any) -> None:
         self._lists_read = lists_read
@@ -55,6 +56,7 @@ class HnswIndex(EngineIndex):
     """
 
     kind = "hnsw"
+    stored_kind = "hnsw"
 
     def __init__(self, bits: int, neighbours: int = 32, breadth: int = 128, **options: Any) -> None:
         self._neighbours, self._breadth = neighbours, breadth

@@ -61,6 +61,8 @@ class FlatIndex(Index):
     """
 
     kind = "flat"
+    stored_kind = "flat"
+    """The kind that its files say they are."""
 
     def __init__(self, bits: int, dead_share: float = 0.25) -> None:
         super().__init__(bits)
@@ -147,12 +149,12 @@ class FlatIndex(Index):
         self._save_state(folder, self._state, {})
 
     def _save_state(self, folder: str | Path, state: RowState, extra: dict[str, Any]) -> None:
-        header = {"kind": self.kind, "bits": self.bits, "count": state.count, "is_ascending": state.is_ascending}
+        header = {"kind": self.stored_kind, "bits": self.bits, "count": state.count, "is_ascending": state.is_ascending}
         save_arrays(folder, header | extra, state.arrays())
 
     @classmethod
     def load(cls, folder: str | Path, mapped: bool = True, **options: Any) -> FlatIndex:
-        header, arrays = load_arrays(folder, cls.kind, mapped)
+        header, arrays = load_arrays(folder, cls.stored_kind, mapped)
         index = cls(header["bits"], **options)
         index._begin(RowState.from_arrays(arrays, header["count"], header["is_ascending"]))
         return index

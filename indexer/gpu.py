@@ -36,6 +36,8 @@ class GpuIndex(EngineIndex):
     kind = "gpu"
     exact = True
     most_fetched = 2048
+    # The GPUs' copies are made anew from the codes, so that its files open anywhere.
+    stored_kind = "flat"
     _is_kept = False
 
     def __init__(self, bits: int, is_sharded: bool = False, **options: Any) -> None:

@@ -195,6 +195,9 @@ class Index(ABC):
     def load(cls, folder: str | Path, mapped: bool = True, **options: Any) -> Index:
         """Return an index from what :meth:`save` wrote; see :func:`load_index`."""
 
+    def warm_up(self) -> None:  # noqa: B027  most kinds have nothing to prepare
+        """Prepare what the first search would otherwise wait for."""
+
     def close(self) -> None:  # noqa: B027  most kinds hold no threads
         """Wait for background work to end; the index stays readable."""
 

@@ -33,6 +33,7 @@ class BoundedEngineIndex(EngineIndex):
     """What the GPU kind does, with an engine that is here: FAISS flat, asked for a bounded number of rows."""
 
     kind = "engine"
+    stored_kind = "engine"
     exact = True
     most_fetched = 50
     _is_kept = False
