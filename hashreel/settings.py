@@ -95,6 +95,9 @@ class Settings(BaseSettings):
     allow_open: Annotated[
         bool, Field(description="Serve without keys on an address that is not loopback (behind an own proxy).")
     ] = False
+    instance: Annotated[
+        str, Field(max_length=100, pattern=r"^[A-Za-z0-9-]*$", description="Set by the supervisor: sent with answers.")
+    ] = ""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="Least level logged.")] = (
         "info"
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -32,6 +33,7 @@ FOLDER_FORMAT = 1
 RUN_PREFIX = "hashreel-"
 LOCK_WAIT_S = 15.0
 REDIS_WAIT_S = 30.0
+INSTANCE_HEADER = "X-Hashreel-Instance"
 READY_WAIT_S = 180.0
 LINGER_S = 60.0
 CLIENT_GRACE_S = 5.0
@@ -75,8 +77,8 @@ def running_stack(folder: Path) -> str | None:
         return None
     try:
         state = json.loads((folder / "stack.json").read_text())
-        with _DIRECT.open(f"{state['url']}/healthz", timeout=2):
-            return str(state["url"])
+        with _DIRECT.open(f"{state['url']}/healthz", timeout=2) as reply:
+            return str(state["url"]) if reply.headers.get(INSTANCE_HEADER) == state["instance"] else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -112,7 +114,9 @@ class Stack:
     def __init__(self, settings: Settings, say: Callable[[str], None], *, lingers: bool = False) -> None:
         self._folder = settings.data.expanduser().absolute()
         port = settings.port or free_port(settings.host)
-        self._settings = settings.model_copy(update={"data": self._folder, "port": port})
+        self._settings = settings.model_copy(
+            update={"data": self._folder, "port": port, "instance": secrets.token_hex(8)}
+        )
         self._say = say
         self._lingers = lingers
         self._children: list[Child] = []
@@ -145,6 +149,7 @@ class Stack:
             state = {
                 "url": self.url,
                 "pid": os.getpid(),
+                "instance": self._settings.instance,
                 "redis_url": self._settings.redis_url,
                 "broker_url": self._settings.broker_url,
             }
@@ -327,8 +332,9 @@ class Stack:
 
     def _is_ready(self) -> bool:
         try:
-            with _DIRECT.open(f"{self.url}/readyz", timeout=5):
-                return True
+            with _DIRECT.open(f"{self.url}/readyz", timeout=5) as reply:
+                # Another service may have taken the port since it was found to be free.
+                return bool(reply.headers.get(INSTANCE_HEADER) == self._settings.instance)
         except urllib.error.HTTPError as exc:
             exc.close()
             return False

@@ -76,7 +76,7 @@ def make_app(engine: EnginePort, queue: QueuePort, settings: Settings) -> FastAP
     # The last one added is the outermost.
     app.add_middleware(BodyLimit, limit_of=_limits(settings))
     app.add_middleware(Guard, allowed_hosts=settings.allowed_hosts)
-    app.add_middleware(Envelope, metrics=metrics)
+    app.add_middleware(Envelope, metrics=metrics, instance=settings.instance)
     _document(app)
     return app
 

@@ -47,11 +47,18 @@ RAW_SECURITY_HEADERS = [(name.lower().encode(), value.encode()) for name, value 
 
 
 class Envelope:
-    """The outermost ASGI middleware of the app."""
+    """The outermost ASGI middleware of the app.
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    Args:
+        app: What it wraps.
+        metrics: Counts the requests.
+        instance: Sent with every answer, so that a supervisor knows its own service from another at its port.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, instance: str = "") -> None:
         self.app = app
         self.metrics = metrics
+        self.instance = instance
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -72,6 +79,8 @@ class Envelope:
                 present = {name.lower() for name, _ in headers.raw}
                 headers.raw.extend(header for header in RAW_SECURITY_HEADERS if header[0] not in present)
                 headers["X-Request-Id"] = request_id
+                if self.instance:
+                    headers["X-Hashreel-Instance"] = self.instance
             await send(message)
 
         try:
