@@ -29,7 +29,7 @@ from indexer.kernels.weighted import answer_weighted
 from indexer.multi_index import MIN_TABLE_ROWS
 from indexer.ranges import MAX_FRAME_ID, Ranges, check_ranges, ranges_of_ids
 from indexer.rowstore import RowState, RowStore, no_rows
-from indexer.sorted_part import ALL_ALIVE, NO_LOWS, SortedPart, empty_part, fold
+from indexer.sorted_part import ALL_ALIVE, NO_LOWS, NO_MARKS, SortedPart, empty_part, fold
 from indexer.storage import load_arrays, save_arrays
 from indexer.weighted import check_weighted
 
@@ -64,7 +64,7 @@ class _State:
         alive = ALL_ALIVE if delta.alive is None else delta.alive.view(np.uint64)
         rows = np.array([[0, len(delta.codes)]], np.int64)
         codes, runs = delta.codes.reshape(-1), delta.runs
-        return Part(codes, self.lows, alive, runs.first_rows, runs.first_ids, delta.is_ascending, rows)
+        return Part(codes, self.lows, alive, runs.first_rows, runs.first_ids, NO_MARKS, delta.is_ascending, rows)
 
     def most(self, ranges: Ranges | None) -> int:
         """Return how many frames there are at most inside id ranges."""

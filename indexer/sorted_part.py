@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,16 +11,20 @@ from numpy.typing import NDArray
 
 from indexer.kernels.build import fold_parts
 from indexer.kernels.parts import Part, Tables, no_tables
+from indexer.kernels.rows import MARK_SHIFT
 from indexer.multi_index import build_tables, masks_by_ring, plan_tables
 from indexer.ranges import Ranges
 from indexer.rowstore import RowState
 
-__all__ = ["ALL_ALIVE", "NO_LOWS", "SortedPart", "empty_part", "fold"]
+__all__ = ["ALL_ALIVE", "NO_LOWS", "NO_MARKS", "SortedPart", "empty_part", "fold"]
 
 IntArray = NDArray[np.int64]
 
 NO_LOWS = np.empty(0, np.uint32)
 """The low halves of a part that is scanned too rarely to keep them."""
+
+NO_MARKS = np.empty(0, np.int32)
+"""For a part with few runs, which are searched without marks."""
 
 ALL_ALIVE = np.empty(0, np.uint64)
 """The bitmap of a part without dead rows."""
@@ -42,6 +47,13 @@ class SortedPart:
     first_ids: IntArray
     tables: Tables
     num_rows: int
+
+    @cached_property
+    def run_marks(self) -> NDArray[np.int32]:
+        """The run of every 256th row and, at the end, the last run."""
+        rows = np.arange(0, self.num_rows, 1 << MARK_SHIFT)
+        runs = np.searchsorted(self.first_rows, rows, "right") - 1
+        return np.append(runs, len(self.first_rows) - 1).astype(np.int32)
 
     def rows_before(self, ids: IntArray) -> IntArray:
         """Return how many rows have an id below each of ``ids``, int64 [n]."""
@@ -66,7 +78,7 @@ class SortedPart:
 
     def part(self, alive: NDArray[np.uint64], row_ranges: Ranges) -> Part:
         """Return the bundle that kernels take."""
-        return Part(self.codes, NO_LOWS, alive, self.first_rows, self.first_ids, True, row_ranges)
+        return Part(self.codes, NO_LOWS, alive, self.first_rows, self.first_ids, self.run_marks, True, row_ranges)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return everything but the masks, by name."""

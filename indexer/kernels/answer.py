@@ -8,6 +8,7 @@ import numpy as np
 
 from indexer.kernels.compiling import entry_kernel, kernel
 from indexer.kernels.heap import sort_pairs
+from indexer.kernels.parts import Answers, Part, Query, Tables
 from indexer.kernels.probe import probe_part
 from indexer.kernels.rows import ids_of_rows
 from indexer.kernels.scan import scan_part
@@ -33,37 +34,27 @@ def _pad(query_bytes: Any, queries: Any) -> None:
 
 
 @kernel
-def _finish(
-    words: Any, queries: Any, radii: Any, admitted: Any, is_count: Any,
-    codes: Any, lows: Any, alive: Any, first_rows: Any, first_ids: Any, is_ascending: Any, ranges: Any,
-    late_codes: Any, late_lows: Any, late_alive: Any, late_first_rows: Any, late_first_ids: Any,
-    late_is_ascending: Any, late_ranges: Any, unanswered: Any, distances: Any, keys: Any, sizes: Any,
-) -> None:  # fmt: skip
+def _finish(words: Any, query: Any, main: Any, delta: Any, answers: Any) -> None:
     """Scan the main part for the queries that are not answered, and the delta for all."""
-    scan_part(
-        words, queries, radii, admitted, is_count, codes, lows, alive, first_rows, first_ids, is_ascending, ranges,
-        True, unanswered, distances, keys, sizes,
-    )  # fmt: skip
-    if not is_count:
-        for at in range(sizes.shape[0]):
-            ids_of_rows(first_rows, first_ids, keys[at], sizes[at])
-    unanswered[:] = True
-    scan_part(
-        words, queries, radii, admitted, is_count, late_codes, late_lows, late_alive, late_first_rows, late_first_ids,
-        late_is_ascending, late_ranges, False, unanswered, distances, keys, sizes,
-    )  # fmt: skip
-    if not is_count:
-        for at in range(sizes.shape[0]):
-            sort_pairs(distances[at], keys[at], sizes[at])
+    scan_part(words, query, main, True, answers)
+    for at in range(answers.sizes.shape[0]):
+        answers.unanswered[at] = True
+        if not query.is_count:
+            ids_of_rows(main.first_rows, main.first_ids, main.run_marks, answers.keys[at], answers.sizes[at])
+    scan_part(words, query, delta, False, answers)
+    if not query.is_count:
+        for at in range(answers.sizes.shape[0]):
+            sort_pairs(answers.distances[at], answers.keys[at], answers.sizes[at])
 
 
 @entry_kernel
 def answer(
-    words: Any, effort: Any, query_bytes: Any, queries: Any, radii: Any, admitted: Any, is_count: Any,
-    codes: Any, lows: Any, alive: Any, first_rows: Any, first_ids: Any, is_ascending: Any, ranges: Any,
-    offsets: Any, rests: Any, rows: Any, masks: Any, rings: Any, width: Any,
-    late_codes: Any, late_lows: Any, late_alive: Any, late_first_rows: Any, late_first_ids: Any,
-    late_is_ascending: Any, late_ranges: Any, distances: Any, keys: Any, sizes: Any, unanswered: Any,
+    words: Any, effort: Any,
+    q_codes: Any, q_padded: Any, q_radii: Any, q_admitted: Any, q_is_count: Any,
+    m_codes: Any, m_lows: Any, m_alive: Any, m_rows: Any, m_ids: Any, m_marks: Any, m_ascending: Any, m_ranges: Any,
+    t_offsets: Any, t_rests: Any, t_rows: Any, t_masks: Any, t_rings: Any, t_width: Any,
+    d_codes: Any, d_lows: Any, d_alive: Any, d_rows: Any, d_ids: Any, d_marks: Any, d_ascending: Any, d_ranges: Any,
+    a_distances: Any, a_keys: Any, a_sizes: Any, a_unanswered: Any,
 ) -> None:  # fmt: skip
     """Fill in ordered (distance, frame id) pairs, or counts, for codes of one word.
 
@@ -74,33 +65,30 @@ def answer(
     may take; and the bundles of :mod:`indexer.kernels.parts`, each with a star: the query, the main part (ids
     ascending, ranges cut to what is admitted), its tables, the delta, and the answers to fill in.
     """
-    _pad(query_bytes, queries)
-    budget = np.int64(effort * _scan_cost(ranges))
-    for at in range(sizes.shape[0]):
-        size, radii[at] = probe_part(
-            queries[at, 0], radii[at], is_count, alive, ranges, offsets, rests, rows, masks, rings, width, budget,
-            distances[at], keys[at],
-        )  # fmt: skip
-        unanswered[at], sizes[at] = size < 0, max(size, 0)
-    _finish(
-        words, queries, radii, admitted, is_count, codes, lows, alive, first_rows, first_ids, is_ascending, ranges,
-        late_codes, late_lows, late_alive, late_first_rows, late_first_ids, late_is_ascending, late_ranges,
-        unanswered, distances, keys, sizes,
-    )  # fmt: skip
+    query = Query(q_codes, q_padded, q_radii, q_admitted, q_is_count)
+    main = Part(m_codes, m_lows, m_alive, m_rows, m_ids, m_marks, m_ascending, m_ranges)
+    tables = Tables(t_offsets, t_rests, t_rows, t_masks, t_rings, t_width)
+    delta = Part(d_codes, d_lows, d_alive, d_rows, d_ids, d_marks, d_ascending, d_ranges)
+    answers = Answers(a_distances, a_keys, a_sizes, a_unanswered)
+    _pad(q_codes, q_padded)
+    budget = np.int64(effort * _scan_cost(m_ranges))
+    for at in range(a_sizes.shape[0]):
+        a_unanswered[at] = not probe_part(query, at, main, tables, budget, answers)
+    _finish(words, query, main, delta, answers)
 
 
 @entry_kernel
 def answer_by_scan(
-    words: Any, query_bytes: Any, queries: Any, radii: Any, admitted: Any, is_count: Any,
-    codes: Any, lows: Any, alive: Any, first_rows: Any, first_ids: Any, is_ascending: Any, ranges: Any,
-    late_codes: Any, late_lows: Any, late_alive: Any, late_first_rows: Any, late_first_ids: Any,
-    late_is_ascending: Any, late_ranges: Any, distances: Any, keys: Any, sizes: Any, unanswered: Any,
+    words: Any,
+    q_codes: Any, q_padded: Any, q_radii: Any, q_admitted: Any, q_is_count: Any,
+    m_codes: Any, m_lows: Any, m_alive: Any, m_rows: Any, m_ids: Any, m_marks: Any, m_ascending: Any, m_ranges: Any,
+    d_codes: Any, d_lows: Any, d_alive: Any, d_rows: Any, d_ids: Any, d_marks: Any, d_ascending: Any, d_ranges: Any,
+    a_distances: Any, a_keys: Any, a_sizes: Any, a_unanswered: Any,
 ) -> None:  # fmt: skip
     """Do the same without tables, for codes of any number of words; see :func:`answer`."""
-    _pad(query_bytes, queries)
-    unanswered[:] = True
-    _finish(
-        words, queries, radii, admitted, is_count, codes, lows, alive, first_rows, first_ids, is_ascending, ranges,
-        late_codes, late_lows, late_alive, late_first_rows, late_first_ids, late_is_ascending, late_ranges,
-        unanswered, distances, keys, sizes,
-    )  # fmt: skip
+    query = Query(q_codes, q_padded, q_radii, q_admitted, q_is_count)
+    main = Part(m_codes, m_lows, m_alive, m_rows, m_ids, m_marks, m_ascending, m_ranges)
+    delta = Part(d_codes, d_lows, d_alive, d_rows, d_ids, d_marks, d_ascending, d_ranges)
+    _pad(q_codes, q_padded)
+    a_unanswered[:] = True
+    _finish(words, query, main, delta, Answers(a_distances, a_keys, a_sizes, a_unanswered))

@@ -1,7 +1,7 @@
 """What a search hands to the kernels: arrays in named bundles.
 
-A bundle is passed with a star, so that kernels take bare arrays: numba needs microseconds to take a named tuple
-apart, and two atomic reference counts for every look into one.
+A bundle is passed with a star and put together again by the kernel: numba needs microseconds to take a named tuple
+of Python's apart, and nothing to make one of its own.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class Part(NamedTuple):
         alive: uint64 bitmap of the rows, or empty where no row is dead.
         first_rows: int64 [r], as in :class:`indexer.runs.Runs`.
         first_ids: int64 [r].
+        run_marks: int32, the run of every 256th row, and the last run; or empty.
         is_ascending: whether ids grow with rows.
         ranges: int64 [m, 2], the half-open row ranges to consider; sorted, disjoint.
     """
@@ -50,6 +51,7 @@ class Part(NamedTuple):
     alive: NDArray[np.uint64]
     first_rows: NDArray[np.int64]
     first_ids: NDArray[np.int64]
+    run_marks: NDArray[np.int32]
     is_ascending: bool
     ranges: NDArray[np.int64]
 

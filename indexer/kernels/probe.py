@@ -56,20 +56,22 @@ def _is_seen_before(num_tables: Any, is_compact: Any, table: Any, ring: Any, wid
 
 @kernel
 def _take_block(
-    rests: Any, rows: Any, table: Any, ring: Any, width: Any, rest: Any, base: Any,
-    first: Any, end: Any, alive: Any, ranges: Any, radius: Any, is_count: Any,
-    distances: Any, keys: Any, size: Any,
+    query: Any, at: Any, part: Any, tables: Any, table: Any, ring: Any, rest: Any, base: Any,
+    first: Any, end: Any, heap: Any, size: Any,
 ) -> Any:  # fmt: skip
+    distances, keys = heap
+    rests, radius = tables.rests, query.radii[at]
+    is_compact = rests.itemsize == 4
     reach = reach_of(distances, size, radius)
     for i in range(first, end):
         different = rests[table, i] ^ rest
         distance = np.int64(popcount(different)) + base
-        if distance > reach or _is_seen_before(rests.shape[0], rests.itemsize == 4, table, ring, width, different):
+        if distance > reach or _is_seen_before(rests.shape[0], is_compact, table, ring, tables.width, different):
             continue
-        row = np.int64(rows[table, i])
-        if not (is_admitted(ranges, row) and is_alive(alive, row)):
+        row = np.int64(tables.rows[table, i])
+        if not (is_admitted(part.ranges, row) and is_alive(part.alive, row)):
             continue
-        if is_count:
+        if query.is_count:
             size += 1
         else:
             size = offer(distances, keys, size, distance, row)
@@ -79,88 +81,84 @@ def _take_block(
 
 @inlined_kernel
 def _take_bucket(
-    rests: Any, rows: Any, table: Any, ring: Any, width: Any, rest: Any, base: Any,
-    first: Any, end: Any, alive: Any, ranges: Any, radius: Any, is_count: Any,
-    distances: Any, keys: Any, size: Any,
+    query: Any, at: Any, part: Any, tables: Any, table: Any, ring: Any, rest: Any, base: Any,
+    first: Any, end: Any, heap: Any, size: Any,
 ) -> Any:  # fmt: skip
-    as_rest = rests.dtype.type
-    row_start = table * rests.shape[1]
+    distances, keys = heap
+    rests = tables.rests
+    as_rest, row_start = rests.dtype.type, table * rests.shape[1]
     start = first
     while start < end:
-        reach = reach_of(distances, size, radius) - base
+        reach = reach_of(distances, size, query.radii[at]) - base
         near = reach >= 0 and is_any_rest_near(rests, row_start + start, rest, as_rest(reach + 1))
         # Rows ascend within a bucket: past the heap's last row, equal distances come too late.
         if near and 0 < size == distances.shape[0] and reach + base == distances[0]:
             is_nearer = reach > 0 and is_any_rest_near(rests, row_start + start, rest, as_rest(reach))
-            near = is_nearer or np.int64(rows[table, start]) <= keys[0]
+            near = is_nearer or np.int64(tables.rows[table, start]) <= keys[0]
         if near:
-            size = _take_block(
-                rests, rows, table, ring, width, rest, base, start, min(start + REST_BLOCK, end),
-                alive, ranges, radius, is_count, distances, keys, size,
-            )  # fmt: skip
+            stop = min(start + REST_BLOCK, end)
+            size = _take_block(query, at, part, tables, table, ring, rest, base, start, stop, heap, size)
         start += REST_BLOCK
     return size
 
 
 @kernel
-def _probe_ring(
-    offsets: Any, rests: Any, rows: Any, table: Any, ring: Any, masks: Any, width: Any, code: Any,
-    alive: Any, ranges: Any, radius: Any, is_count: Any, distances: Any, keys: Any, size: Any,
-) -> Any:  # fmt: skip
+def _probe_ring(query: Any, at: Any, part: Any, tables: Any, table: Any, ring: Any, heap: Any, size: Any) -> Any:
     """Look into every bucket of a table at distance ``ring``; return the heap's size and the codes passed."""
-    low = table * width
+    rests, offsets, masks, width = tables.rests, tables.offsets, tables.masks, tables.width
+    low, code = table * width, query.padded[at, 0]
     is_compact = rests.itemsize == 4
     rest = rests.dtype.type(rest_of(code, low, width, is_compact))
     base = ring if is_compact else 0
     home = np.int64((code >> np.uint64(low)) & ((np.uint64(1) << np.uint64(width)) - np.uint64(1)))
-    passed = np.int64(0)
-    for i in range(masks.shape[0]):
-        if i + _AHEAD < masks.shape[0]:
+    passed, last = np.int64(0), tables.rings[ring + 1]
+    for i in range(tables.rings[ring], last):
+        if i + _AHEAD < last:
             coming = home ^ np.int64(masks[i + _AHEAD])
             prefetch(rests, table * rests.shape[1] + np.int64(offsets[table, coming]))
         bucket = home ^ np.int64(masks[i])
         first, end = np.int64(offsets[table, bucket]), np.int64(offsets[table, bucket + 1])
         passed += end - first
-        size = _take_bucket(
-            rests, rows, table, ring, width, rest, base, first, end,
-            alive, ranges, radius, is_count, distances, keys, size,
-        )  # fmt: skip
+        size = _take_bucket(query, at, part, tables, table, ring, rest, base, first, end, heap, size)
     return size, passed
 
 
 @kernel
-def probe_part(
-    code: Any, radius: Any, is_count: Any, alive: Any, ranges: Any,
-    offsets: Any, rests: Any, rows: Any, masks: Any, rings: Any, width: Any,
-    budget: Any, distances: Any, keys: Any,
-) -> Any:  # fmt: skip
-    """Find what one query asks of a part by its tables.
+def probe_part(query: Any, at: Any, part: Any, tables: Any, budget: Any, answers: Any) -> Any:
+    """Find what query number ``at`` asks of a part by its tables.
 
-    Takes the query's code, radius and whether it only counts; the bitmap and row ranges of a
-    :class:`~indexer.kernels.parts.Part`; its :class:`~indexer.kernels.parts.Tables`, of which there may be none;
-    how many scanned codes the effort may be worth; and an empty heap.
+    Args:
+        query: a :class:`~indexer.kernels.parts.Query` of one-word codes.
+        at: which query.
+        part: a :class:`~indexer.kernels.parts.Part`.
+        tables: its :class:`~indexer.kernels.parts.Tables`; there may be none.
+        budget: how many scanned codes the effort may be worth.
+        answers: an :class:`~indexer.kernels.parts.Answers` with an empty heap for this query.
 
     Returns:
-        The number of pairs found or rows counted, and the radius; a size of -1 where a scan is cheaper, with the
+        True when the answer is complete; False when a scan is cheaper, with the heap emptied and the query's
         radius cut down to what is known to be far enough.
     """
-    size, spent, num_tables = np.int64(0), np.int64(0), rests.shape[0]
-    per_probe = _PROBE_COST + _CODE_COST * (rows.shape[1] >> width)
+    heap = answers.distances[at], answers.keys[at]
+    rings, radius = tables.rings, query.radii[at]
+    size, spent, num_tables = np.int64(0), np.int64(0), tables.rests.shape[0]
+    per_probe = _PROBE_COST + _CODE_COST * (tables.rows.shape[1] >> tables.width)
     # Every ring of every table holds every code, so that nothing is left to see after the last one.
-    is_complete = num_tables > 0 and rings.shape[0] == width + 2
+    is_complete = num_tables > 0 and rings.shape[0] == tables.width + 2
     for ring in range(rings.shape[0] - 1):
-        ring_masks = masks[rings[ring] : rings[ring + 1]]
-        if reach_of(distances, size, radius) < num_tables * ring:
-            return size, np.int64(radius)
-        if spent + ring_masks.shape[0] * num_tables * per_probe > budget:
+        probes = rings[ring + 1] - rings[ring]
+        reach = reach_of(heap[0], size, radius)
+        if reach >= num_tables * ring and spent + probes * num_tables * per_probe > budget:
             is_complete = False
             break
         for table in range(num_tables):
-            if reach_of(distances, size, radius) < num_tables * ring + table:
-                return size, np.int64(radius)
-            size, passed = _probe_ring(
-                offsets, rests, rows, table, ring, ring_masks, width, code,
-                alive, ranges, radius, is_count, distances, keys, size,
-            )  # fmt: skip
-            spent += ring_masks.shape[0] * _PROBE_COST + passed * _CODE_COST
-    return size if is_complete else np.int64(-1), reach_of(distances, size, radius)
+            if reach_of(heap[0], size, radius) < num_tables * ring + table:
+                answers.sizes[at] = size
+                return True
+            size, passed = _probe_ring(query, at, part, tables, table, ring, heap, size)
+            spent += probes * _PROBE_COST + passed * _CODE_COST
+    answers.sizes[at] = size
+    if not is_complete:
+        query.radii[at] = reach_of(heap[0], size, radius)
+        answers.sizes[at] = 0
+    return is_complete

@@ -47,25 +47,25 @@ def _distance(words: Any, codes: Any, row: Any, code: Any) -> Any:
 
 
 @inlined_kernel
-def _key(first_rows: Any, first_ids: Any, row: Any, by_row: Any) -> Any:
-    return row if by_row else id_of(first_rows, first_ids, row)
+def _key(part: Any, row: Any, by_row: Any) -> Any:
+    return row if by_row else id_of(part.first_rows, part.first_ids, part.run_marks, row)
 
 
 @kernel
 def _take_rows(
-    words: Any, code: Any, radius: Any, admitted: Any, is_count: Any,
-    codes: Any, alive: Any, first_rows: Any, first_ids: Any, by_row: Any, first: Any, end: Any,
-    distances: Any, keys: Any, size: Any,
-) -> Any:  # fmt: skip
+    words: Any, query: Any, at: Any, part: Any, by_row: Any, first: Any, end: Any, heap: Any, size: Any
+) -> Any:
+    distances, keys = heap
+    code, radius = query.padded[at], query.radii[at]
     reach = reach_of(distances, size, radius)
     for row in range(first, end):
-        distance = _distance(words, codes, row, code)
-        if distance > reach or not is_alive(alive, row):
+        distance = _distance(words, part.codes, row, code)
+        if distance > reach or not is_alive(part.alive, row):
             continue
-        key = _key(first_rows, first_ids, row, by_row)
-        if not (by_row or is_admitted(admitted, key)):
+        key = _key(part, row, by_row)
+        if not (by_row or is_admitted(query.admitted, key)):
             continue
-        if is_count:
+        if query.is_count:
             size += 1
         else:
             size = offer(distances, keys, size, distance, key)
@@ -74,8 +74,9 @@ def _take_rows(
 
 
 @inlined_kernel
-def _next_near(words: Any, codes: Any, lows: Any, start: Any, end: Any, code: Any, reach: Any) -> Any:
+def _next_near(words: Any, part: Any, start: Any, end: Any, code: Any, reach: Any) -> Any:
     """Return the first whole block from ``start`` on that holds a distance within reach, or where none is."""
+    codes, lows = part.codes, part.lows
     block, bound = CODE_BLOCKS[len(words)], np.uint64(reach + 1)
     if lows.shape[0] > 0 and reach <= _LOW_REACH:
         low, low_bound = np.uint32(code[0]), np.uint32(reach + 1)
@@ -91,39 +92,36 @@ def _next_near(words: Any, codes: Any, lows: Any, start: Any, end: Any, code: An
 
 @kernel
 def _scan_rows(
-    words: Any, code: Any, radius: Any, admitted: Any, is_count: Any,
-    codes: Any, lows: Any, alive: Any, first_rows: Any, first_ids: Any, is_ascending: Any, by_row: Any,
-    first: Any, end: Any, distances: Any, keys: Any, size: Any,
-) -> Any:  # fmt: skip
+    words: Any, query: Any, at: Any, part: Any, by_row: Any, first: Any, end: Any, heap: Any, size: Any
+) -> Any:
+    distances, keys = heap
+    code, radius = query.padded[at], query.radii[at]
     start = first
     while start < end:
         reach = reach_of(distances, size, radius)
-        start = _next_near(words, codes, lows, start, end, code, reach)
+        start = _next_near(words, part, start, end, code, reach)
         # Where ids grow with rows, an equal distance past the heap's last id comes too late.
         full = start < end and 0 < size == distances.shape[0] and reach == distances[0]
-        if full and is_ascending and _key(first_rows, first_ids, start, by_row) > keys[0]:
-            start = _next_near(words, codes, lows, start, end, code, reach - 1)
+        if full and part.is_ascending and _key(part, start, by_row) > keys[0]:
+            start = _next_near(words, part, start, end, code, reach - 1)
         stop = min(start + CODE_BLOCKS[len(words)], end)
-        size = _take_rows(
-            words, code, radius, admitted, is_count, codes, alive, first_rows, first_ids, by_row,
-            start, stop, distances, keys, size,
-        )  # fmt: skip
+        size = _take_rows(words, query, at, part, by_row, start, stop, heap, size)
         start = stop
     return size
 
 
 @kernel
-def scan_part(
-    words: Any, queries: Any, radii: Any, admitted: Any, is_count: Any,
-    codes: Any, lows: Any, alive: Any, first_rows: Any, first_ids: Any, is_ascending: Any, ranges: Any,
-    by_row: Any, wanted: Any, distances: Any, keys: Any, sizes: Any,
-) -> None:  # fmt: skip
-    """Offer every live row of the part's ranges to the heaps of the wanted queries.
+def scan_part(words: Any, query: Any, part: Any, by_row: Any, answers: Any) -> None:
+    """Offer every live row of the part's ranges to the heaps of the queries marked as unanswered.
 
-    Takes a tuple as long as a code has 64-bit words; a :class:`~indexer.kernels.parts.Query`; a
-    :class:`~indexer.kernels.parts.Part`; whether keys are rows, in ranges that leave out what is not admitted, or
-    else frame ids; which queries, bool [q]; and :class:`~indexer.kernels.parts.Answers`.
+    Args:
+        words: a tuple as long as a code has 64-bit words.
+        query: a :class:`~indexer.kernels.parts.Query`.
+        part: a :class:`~indexer.kernels.parts.Part`.
+        by_row: whether keys are rows, in ranges that leave out what is not admitted, or else frame ids.
+        answers: an :class:`~indexer.kernels.parts.Answers`.
     """
+    wanted, ranges = answers.unanswered, part.ranges
     any_wanted = False
     for at in range(wanted.shape[0]):
         any_wanted |= wanted[at]
@@ -132,8 +130,5 @@ def scan_part(
             stop = min(start + _PIECE, ranges[i, 1])
             for at in range(wanted.shape[0]):
                 if wanted[at]:
-                    sizes[at] = _scan_rows(
-                        words, queries[at], radii[at], admitted, is_count,
-                        codes, lows, alive, first_rows, first_ids, is_ascending, by_row, start, stop,
-                        distances[at], keys[at], sizes[at],
-                    )  # fmt: skip
+                    heap = answers.distances[at], answers.keys[at]
+                    answers.sizes[at] = _scan_rows(words, query, at, part, by_row, start, stop, heap, answers.sizes[at])

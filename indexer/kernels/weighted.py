@@ -8,6 +8,7 @@ import numpy as np
 
 from indexer.kernels.compiling import entry_kernel, kernel
 from indexer.kernels.heap import offer, sort_pairs
+from indexer.kernels.parts import Part
 from indexer.kernels.rows import id_of, is_admitted, is_alive
 
 __all__ = ["answer_weighted"]
@@ -23,17 +24,14 @@ def _weighted_distance(words: Any, codes: Any, row: Any, table: Any) -> Any:
 
 
 @kernel
-def _scan(
-    words: Any, table: Any, admitted: Any, codes: Any, alive: Any, first_rows: Any, first_ids: Any, ranges: Any,
-    distances: Any, keys: Any, size: Any,
-) -> Any:  # fmt: skip
-    room = distances.shape[0]
+def _scan(words: Any, table: Any, admitted: Any, part: Any, distances: Any, keys: Any, size: Any) -> Any:
+    room, ranges = distances.shape[0], part.ranges
     for i in range(ranges.shape[0]):
         for row in range(ranges[i, 0], ranges[i, 1]):
-            distance = _weighted_distance(words, codes, row, table)
-            if (size == room and distance > distances[0]) or not is_alive(alive, row):
+            distance = _weighted_distance(words, part.codes, row, table)
+            if (size == room and distance > distances[0]) or not is_alive(part.alive, row):
                 continue
-            key = id_of(first_rows, first_ids, row)
+            key = id_of(part.first_rows, part.first_ids, part.run_marks, row)
             if is_admitted(admitted, key):
                 size = offer(distances, keys, size, distance, key)
     return size
@@ -41,10 +39,10 @@ def _scan(
 
 @entry_kernel
 def answer_weighted(
-    words: Any, tables: Any, admitted: Any,
-    codes: Any, lows: Any, alive: Any, first_rows: Any, first_ids: Any, is_ascending: Any, ranges: Any,
-    late_codes: Any, late_lows: Any, late_alive: Any, late_first_rows: Any, late_first_ids: Any,
-    late_is_ascending: Any, late_ranges: Any, distances: Any, keys: Any, sizes: Any,
+    words: Any, byte_costs: Any, admitted: Any,
+    m_codes: Any, m_lows: Any, m_alive: Any, m_rows: Any, m_ids: Any, m_marks: Any, m_ascending: Any, m_ranges: Any,
+    d_codes: Any, d_lows: Any, d_alive: Any, d_rows: Any, d_ids: Any, d_marks: Any, d_ascending: Any, d_ranges: Any,
+    distances: Any, keys: Any, sizes: Any,
 ) -> None:  # fmt: skip
     """Fill in ordered (weighted distance, frame id) pairs.
 
@@ -52,14 +50,10 @@ def answer_weighted(
     float32 [q, w, 256]; the id ranges that are admitted; two :class:`~indexer.kernels.parts.Part`; and distances,
     float32 [q, k], ids, int64 [q, k], and sizes, int64 [q], to fill in, with k > 0.
     """
-    for at in range(tables.shape[0]):
-        size = _scan(
-            words, tables[at], admitted, codes, alive, first_rows, first_ids, ranges,
-            distances[at], keys[at], np.int64(0),
-        )  # fmt: skip
-        size = _scan(
-            words, tables[at], admitted, late_codes, late_alive, late_first_rows, late_first_ids, late_ranges,
-            distances[at], keys[at], size,
-        )  # fmt: skip
+    main = Part(m_codes, m_lows, m_alive, m_rows, m_ids, m_marks, m_ascending, m_ranges)
+    delta = Part(d_codes, d_lows, d_alive, d_rows, d_ids, d_marks, d_ascending, d_ranges)
+    for at in range(sizes.shape[0]):
+        size = _scan(words, byte_costs[at], admitted, main, distances[at], keys[at], np.int64(0))
+        size = _scan(words, byte_costs[at], admitted, delta, distances[at], keys[at], size)
         sort_pairs(distances[at], keys[at], size)
         sizes[at] = size
