@@ -26,19 +26,20 @@ __all__ = [
     "REST_BLOCK",
     "entry_kernel",
     "inlined_kernel",
-    "is_any_code_near",
-    "is_any_low_near",
-    "is_any_rest_near",
     "kernel",
+    "lowest_bit",
+    "near_codes",
+    "near_lows",
+    "near_rests",
     "popcount",
     "prefetch",
 ]
 
 CODE_BLOCKS = (0, 64, 32, 16, 16)
-"""How many codes :func:`is_any_code_near` tests at once, by the number of words of a code."""
+"""How many codes :func:`near_codes` tests at once, by the number of words of a code."""
 
 REST_BLOCK = 32
-"""Rests that :func:`is_any_rest_near` tests at once."""
+"""Rests that :func:`near_rests` tests at once."""
 
 _INT = ir.IntType(32)
 
@@ -103,26 +104,40 @@ def _repeated(builder: Any, values: list[Any], lanes: int) -> Any:
     return builder.shuffle_vector(vector, vector, ir.Constant(ir.VectorType(_INT, len(order)), order))
 
 
-def _any_below(builder: Any, start: Any, query_words: list[Any], bound: Any, lanes: int) -> Any:
-    """Emit: is any of ``lanes`` codes in memory from ``start`` on at a distance below ``bound``?
-
-    A distance minus the bound is negative when it is below; the bitwise or of all of them is negative then.
-    """
+def _distances(builder: Any, start: Any, query_words: list[Any], lanes: int) -> Any:
+    """Emit the distances of ``lanes`` codes in memory from ``start`` on, as a vector."""
     width, element = len(query_words), query_words[0].type
     all_words = ir.VectorType(element, lanes * width)
-    one_a_code = ir.VectorType(element, lanes)
     codes = builder.load(builder.bitcast(start, all_words.as_pointer()), align=element.width // 8)
     different = builder.xor(codes, _repeated(builder, query_words, lanes))
-    name = f"v{lanes * width}i{element.width}"
-    counts = _intrinsic(builder, f"llvm.ctpop.{name}", all_words, [different])
+    counts = _intrinsic(builder, f"llvm.ctpop.{_name(all_words)}", all_words, [different])
     total = None
     for word in range(width):
         order = ir.Constant(ir.VectorType(_INT, lanes), [lane * width + word for lane in range(lanes)])
         of_word = builder.shuffle_vector(counts, counts, order)
         total = of_word if total is None else builder.add(total, of_word)
-    below = builder.sub(total, _repeated(builder, [bound], lanes))
-    flags = _intrinsic(builder, f"llvm.vector.reduce.or.{_name(one_a_code)}", element, [below])
-    return builder.icmp_signed("<", flags, ir.Constant(element, 0))
+    return total
+
+
+def _below(builder: Any, distances: Any, bound: Any) -> Any:
+    """Emit: which distances are below ``bound``? A bit for each, in 64 bits; 0 at once where none is.
+
+    A distance minus the bound is negative when it is below, so the bitwise or of all of them tells whether any is.
+    That is cheaper than to gather bits, and next to no block has one.
+    """
+    vector, element = distances.type, distances.type.element
+    limits = _repeated(builder, [bound], vector.count)
+    differences = builder.sub(distances, limits)
+    merged = _intrinsic(builder, f"llvm.vector.reduce.or.{_name(vector)}", element, [differences])
+    word, before = ir.IntType(64), builder.block
+    with builder.if_then(builder.icmp_signed("<", merged, ir.Constant(element, 0)), likely=False):
+        flags = builder.icmp_unsigned("<", distances, limits)
+        narrow = builder.bitcast(flags, ir.IntType(vector.count))
+        bits, inside = narrow if vector.count == 64 else builder.zext(narrow, word), builder.block
+    chosen = builder.phi(word)
+    chosen.add_incoming(ir.Constant(word, 0), before)
+    chosen.add_incoming(bits, inside)
+    return chosen
 
 
 def _name(vector: Any) -> str:
@@ -130,8 +145,8 @@ def _name(vector: Any) -> str:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def is_any_code_near(_context: Any, words: Any, codes: Any, row: Any, code: Any, bound: Any) -> Any:
-    """Return whether one of a block of codes from ``row`` on is nearer to ``code`` than ``bound``.
+def near_codes(_context: Any, words: Any, codes: Any, row: Any, code: Any, bound: Any) -> Any:
+    """Return which of a block of codes from ``row`` on are nearer to ``code`` than ``bound``: a bit for each, uint64.
 
     Args:
         words: a tuple; its length is the number of words of a code.
@@ -150,14 +165,14 @@ def is_any_code_near(_context: Any, words: Any, codes: Any, row: Any, code: Any,
             builder.load(_address(context, builder, signature.args[3], query, context.get_constant(types.intp, i)))
             for i in range(width)
         ]
-        return _any_below(builder, start, query_words, limit, CODE_BLOCKS[width])
+        return _below(builder, _distances(builder, start, query_words, CODE_BLOCKS[width]), limit)
 
-    return types.boolean(words, codes, types.intp, code, types.uint64), generate
+    return types.uint64(words, codes, types.intp, code, types.uint64), generate
 
 
 def _near_test(lanes: int) -> Any:
-    def is_any_near(_context: Any, array: Any, index: Any, part: Any, bound: Any) -> Any:
-        """Return whether one of a block of numbers is nearer to ``part`` than ``bound``.
+    def near_parts(_context: Any, array: Any, index: Any, part: Any, bound: Any) -> Any:
+        """Return which of a block of numbers are nearer to ``part`` than ``bound``: a bit for each, uint64.
 
         Args:
             array: unsigned, contiguous, of any number of dimensions.
@@ -169,17 +184,17 @@ def _near_test(lanes: int) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             numbers, first, query, limit = args
             start = _address(context, builder, signature.args[0], numbers, first)
-            return _any_below(builder, start, [query], limit, lanes)
+            return _below(builder, _distances(builder, start, [query], lanes), limit)
 
-        return types.boolean(array, types.intp, array.dtype, array.dtype), generate
+        return types.uint64(array, types.intp, array.dtype, array.dtype), generate
 
-    return intrinsic(is_any_near)
+    return intrinsic(near_parts)
 
 
-is_any_rest_near = _near_test(REST_BLOCK)
+near_rests = _near_test(REST_BLOCK)
 """The test of REST_BLOCK rests in a bucket."""
 
-is_any_low_near = _near_test(CODE_BLOCKS[1])
+near_lows = _near_test(CODE_BLOCKS[1])
 """The test of the low halves of a block of one-word codes."""
 
 
@@ -191,6 +206,16 @@ def popcount(_context: Any, word: Any) -> Any:
         return builder.ctpop(args[0])
 
     return word(word), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def lowest_bit(_context: Any, word: Any) -> Any:
+    """Return the place of the lowest set bit of a uint64 that is not 0, int64."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.uint64), generate
 
 
 @intrinsic  # type: ignore[untyped-decorator]

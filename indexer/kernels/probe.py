@@ -16,7 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from indexer.kernels.compiling import REST_BLOCK, inlined_kernel, is_any_rest_near, kernel, popcount, prefetch
+from indexer.kernels.compiling import (
+    REST_BLOCK,
+    inlined_kernel,
+    kernel,
+    lowest_bit,
+    near_rests,
+    popcount,
+    prefetch,
+)
 from indexer.kernels.heap import offer
 from indexer.kernels.rows import is_admitted, is_alive
 from indexer.kernels.scan import reach_of
@@ -54,29 +62,23 @@ def _is_seen_before(num_tables: Any, is_compact: Any, table: Any, ring: Any, wid
     return False
 
 
-@kernel
-def _take_block(
-    query: Any, at: Any, part: Any, tables: Any, table: Any, ring: Any, rest: Any, base: Any,
-    first: Any, end: Any, heap: Any, size: Any,
+@inlined_kernel
+def _take_rest(
+    query: Any, at: Any, part: Any, tables: Any, table: Any, ring: Any, rest: Any, base: Any, i: Any,
+    heap: Any, size: Any,
 ) -> Any:  # fmt: skip
-    distances, keys = heap
-    rests, radius = tables.rests, query.radii[at]
+    rests = tables.rests
+    different = rests[table, i] ^ rest
+    distance = np.int64(popcount(different)) + base
     is_compact = rests.itemsize == 4
-    reach = reach_of(distances, size, radius)
-    for i in range(first, end):
-        different = rests[table, i] ^ rest
-        distance = np.int64(popcount(different)) + base
-        if distance > reach or _is_seen_before(rests.shape[0], is_compact, table, ring, tables.width, different):
-            continue
-        row = np.int64(tables.rows[table, i])
-        if not (is_admitted(part.ranges, row) and is_alive(part.alive, row)):
-            continue
-        if query.is_count:
-            size += 1
-        else:
-            size = offer(distances, keys, size, distance, row)
-            reach = reach_of(distances, size, radius)
-    return size
+    if distance > reach_of(heap[0], size, query.radii[at]):
+        return size
+    if _is_seen_before(rests.shape[0], is_compact, table, ring, tables.width, different):
+        return size
+    row = np.int64(tables.rows[table, i])
+    if not (is_admitted(part.ranges, row) and is_alive(part.alive, row)):
+        return size
+    return size + 1 if query.is_count else offer(heap[0], heap[1], size, distance, row)
 
 
 @inlined_kernel
@@ -87,18 +89,23 @@ def _take_bucket(
     distances, keys = heap
     rests = tables.rests
     as_rest, row_start = rests.dtype.type, table * rests.shape[1]
-    start = first
-    while start < end:
+    for start in range(first, end, REST_BLOCK):
         reach = reach_of(distances, size, query.radii[at]) - base
-        near = reach >= 0 and is_any_rest_near(rests, row_start + start, rest, as_rest(reach + 1))
+        if reach < 0:
+            break
+        near = near_rests(rests, row_start + start, rest, as_rest(reach + 1))
+        if not near:
+            continue
         # Rows ascend within a bucket: past the heap's last row, equal distances come too late.
-        if near and 0 < size == distances.shape[0] and reach + base == distances[0]:
-            is_nearer = reach > 0 and is_any_rest_near(rests, row_start + start, rest, as_rest(reach))
-            near = is_nearer or np.int64(tables.rows[table, start]) <= keys[0]
-        if near:
-            stop = min(start + REST_BLOCK, end)
-            size = _take_block(query, at, part, tables, table, ring, rest, base, start, stop, heap, size)
-        start += REST_BLOCK
+        is_full = 0 < size == distances.shape[0] and reach + base == distances[0]
+        if is_full and np.int64(tables.rows[table, start]) > keys[0]:
+            near = near_rests(rests, row_start + start, rest, as_rest(reach))
+        if end - start < REST_BLOCK:
+            near &= (np.uint64(1) << np.uint64(end - start)) - np.uint64(1)
+        while near:
+            i = start + lowest_bit(near)
+            size = _take_rest(query, at, part, tables, table, ring, rest, base, i, heap, size)
+            near &= near - np.uint64(1)
     return size
 
 

@@ -1,7 +1,7 @@
 """The exhaustive scan: blocks of codes tested at once against the running K-th distance.
 
-A block is passed over unless one of its distances is small enough, which a subtraction and a bitwise or for each
-code decide, several codes to an instruction. So the scan runs as fast as memory delivers codes. A batch of
+A block is passed over unless one of its distances is small enough, which a few instructions decide for several codes
+at once. So the scan runs as fast as memory delivers codes. A batch of
 queries goes over the rows in pieces that stay in the processor's cache.
 """
 
@@ -14,9 +14,10 @@ import numpy as np
 from indexer.kernels.compiling import (
     CODE_BLOCKS,
     inlined_kernel,
-    is_any_code_near,
-    is_any_low_near,
     kernel,
+    lowest_bit,
+    near_codes,
+    near_lows,
     popcount,
 )
 from indexer.kernels.heap import offer
@@ -51,43 +52,37 @@ def _key(part: Any, row: Any, by_row: Any) -> Any:
     return row if by_row else id_of(part.first_rows, part.first_ids, part.run_marks, row)
 
 
-@kernel
-def _take_rows(
-    words: Any, query: Any, at: Any, part: Any, by_row: Any, first: Any, end: Any, heap: Any, size: Any
-) -> Any:
-    distances, keys = heap
-    code, radius = query.padded[at], query.radii[at]
-    reach = reach_of(distances, size, radius)
-    for row in range(first, end):
-        distance = _distance(words, part.codes, row, code)
-        if distance > reach or not is_alive(part.alive, row):
-            continue
-        key = _key(part, row, by_row)
-        if not (by_row or is_admitted(query.admitted, key)):
-            continue
-        if query.is_count:
-            size += 1
-        else:
-            size = offer(distances, keys, size, distance, key)
-            reach = reach_of(distances, size, radius)
-    return size
+@inlined_kernel
+def _take_row(words: Any, query: Any, at: Any, part: Any, by_row: Any, row: Any, heap: Any, size: Any) -> Any:
+    distance = _distance(words, part.codes, row, query.padded[at])
+    if distance > reach_of(heap[0], size, query.radii[at]) or not is_alive(part.alive, row):
+        return size
+    key = _key(part, row, by_row)
+    if not (by_row or is_admitted(query.admitted, key)):
+        return size
+    return size + 1 if query.is_count else offer(heap[0], heap[1], size, distance, key)
 
 
 @inlined_kernel
 def _next_near(words: Any, part: Any, start: Any, end: Any, code: Any, reach: Any) -> Any:
-    """Return the first whole block from ``start`` on that holds a distance within reach, or where none is."""
-    codes, lows = part.codes, part.lows
+    """Return the first whole block from ``start`` on with a distance within reach, and which; or (where none is, 0)."""
+    codes, lows, near = part.codes, part.lows, np.uint64(0)
     block, bound = CODE_BLOCKS[len(words)], np.uint64(reach + 1)
     if lows.shape[0] > 0 and reach <= _LOW_REACH:
         low, low_bound = np.uint32(code[0]), np.uint32(reach + 1)
         while start + block <= end:
-            if is_any_low_near(lows, start, low, low_bound) and is_any_code_near(words, codes, start, code, bound):
-                break
+            if near_lows(lows, start, low, low_bound):
+                near = near_codes(words, codes, start, code, bound)
+                if near:
+                    return start, near
             start += block
-        return start
-    while start + block <= end and not is_any_code_near(words, codes, start, code, bound):
+        return start, near
+    while start + block <= end:
+        near = near_codes(words, codes, start, code, bound)
+        if near:
+            return start, near
         start += block
-    return start
+    return start, near
 
 
 @kernel
@@ -96,16 +91,25 @@ def _scan_rows(
 ) -> Any:
     distances, keys = heap
     code, radius = query.padded[at], query.radii[at]
-    start = first
+    start, late_reach = first, np.int64(-1)
     while start < end:
         reach = reach_of(distances, size, radius)
-        start = _next_near(words, part, start, end, code, reach)
-        # Where ids grow with rows, an equal distance past the heap's last id comes too late.
-        full = start < end and 0 < size == distances.shape[0] and reach == distances[0]
-        if full and part.is_ascending and _key(part, start, by_row) > keys[0]:
-            start = _next_near(words, part, start, end, code, reach - 1)
+        sought = reach - 1 if reach == late_reach else reach
+        start, near = _next_near(words, part, start, end, code, sought)
+        is_full = near and 0 < size == distances.shape[0] and sought == distances[0]
+        if is_full and part.is_ascending and _key(part, start, by_row) > keys[0]:
+            # Where ids grow with rows, an equal distance past the heap's last id comes too late: from here on.
+            late_reach = reach
+            start, near = _next_near(words, part, start, end, code, reach - 1)
         stop = min(start + CODE_BLOCKS[len(words)], end)
-        size = _take_rows(words, query, at, part, by_row, start, stop, heap, size)
+        if near:
+            while near:
+                row = start + lowest_bit(near)
+                size = _take_row(words, query, at, part, by_row, row, heap, size)
+                near &= near - np.uint64(1)
+        else:
+            for row in range(start, stop):
+                size = _take_row(words, query, at, part, by_row, row, heap, size)
         start = stop
     return size
 
