@@ -23,7 +23,7 @@ from indexer.arguments import bytes_of, check_frame_ids, check_new_frames, pad_c
 from indexer.buffers import Column, clear_bits, filled_bitmap
 from indexer.index import Found, Index, allowed_ranges
 from indexer.kernels.answer import answer, answer_by_scan
-from indexer.kernels.parts import Answers, Part, Query, make_answers
+from indexer.kernels.parts import Answers, Part, make_answers
 from indexer.kernels.rows import count_alive, list_alive
 from indexer.kernels.weighted import answer_weighted
 from indexer.multi_index import MIN_TABLE_ROWS
@@ -237,6 +237,8 @@ class ExactIndex(Index):
         answers = self._answer(moment, queries, radii, top, ranges)
         # Without a radius, every query finds the same number of frames.
         found = int(answers.sizes[0]) if len(queries) else 0
+        if found == answers.distances.shape[1]:
+            return answers.distances, answers.keys
         return answers.distances[:, :found], answers.keys[:, :found]
 
     def _within(
@@ -275,7 +277,7 @@ class ExactIndex(Index):
     ) -> Answers:
         main = state.whole if ranges is None else state.main.part(state.alive, state.main.row_ranges(ranges))
         padded = np.empty((len(queries), self.num_words), np.uint64)
-        query = Query(queries, padded, radii, _EVERYTHING if ranges is None else ranges, is_count)
+        query = queries, padded, radii, _EVERYTHING if ranges is None else ranges, is_count
         answers = make_answers(len(queries), room)
         if self.num_words > 1:
             answer_by_scan(self._words, *query, *main, *state.recent, *answers)
