@@ -31,7 +31,7 @@ from indexer.index import Index
 
 BITS, TOP = 48, 10
 DELTA_ROWS, DEAD_SHARE = 50_000, 0.01
-RUNS, BATCH = 5, 256
+RUNS, BATCH, QUERIES = 5, 256, 8192
 SINGLE_BARS = {"clustered": 300.0, "uniform": 20.0}
 LARGE_BAR, BATCH_BARS, SCAN_BAR = 60.0, {"clustered": 40.0, "uniform": 8.0}, 4.0
 BYTES_BARS = {48: 36.0, 64: 48.0}
@@ -54,10 +54,10 @@ class Figure:
 
 
 def gallery(shape: str, count: int, bits: int = BITS) -> tuple[Codes, Codes]:
-    """Return ``count`` codes and 2,048 queries, so that no query finds its own pages in the cache."""
+    """Return codes, and so many queries that none finds its own pages in the cache."""
     if shape == "uniform":
-        return uniform(count, bits), uniform(2048, bits, seed=9)
-    return clustered(count, bits, queries=2048)
+        return uniform(count, bits), uniform(QUERIES, bits, seed=9)
+    return clustered(count, bits, queries=QUERIES)
 
 
 def faiss_flat(codes: Codes) -> faiss.IndexBinaryFlat:
@@ -108,7 +108,7 @@ def single_queries(shape: str, count: int, bar: float, bits: int = BITS) -> list
     check(index, codes, alive, queries[:4])
     flat = faiss_flat(codes)
     padded = pad_codes(queries, 1).view(np.uint8)
-    asked_flat = max(5, 200_000_000 // count)
+    asked_flat = max(5, 300_000_000 // count)
     ratios, ours, theirs = [], [], []
     for run in range(RUNS):
         theirs.append(seconds_of(lambda: [flat.search(padded[i : i + 1], TOP) for i in range(asked_flat)]) / asked_flat)

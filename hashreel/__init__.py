@@ -1,4 +1,4 @@
-"""Hashreel: visual search in large video archives with 8-byte codes.
+"""Hashreel: visual search in large video archives with codes of a few bytes.
 
 ``from hashreel import Client`` is the front door; it loads no engine (torch, FAISS, Celery, FastAPI).
 """

@@ -169,6 +169,7 @@ end
 if tonumber(get('done') or '0') > 0 then append('op', 'delete', 'v', v) end
 redis.call('ZADD', P .. 'gone', now, v)
 redis.call('ZREM', gkey('failed'), v)
+tally('frames', -tonumber(get('frames') or '0'))
 redis.call('HSET', V, 'frames', '0')
 move('cancelled')
 return 'ok'

@@ -14,7 +14,9 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 HEAD = """# Configuration
 
-Every setting is an environment variable; lists and dictionaries are JSON. The commands' own options win over them.
+Every setting of the service, the workers and the embedded stack is an environment variable; lists and dictionaries are
+JSON. The commands' own options win over them. Clients read `HASHREEL_URL` and `HASHREEL_DATA`; `scripts/setup` reads
+`HASHREEL_PYTHON` (the interpreter to use).
 This page is made by `scripts/make_docs.py`.
 
 | variable | default | accepted | what it does |

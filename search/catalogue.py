@@ -106,16 +106,30 @@ class Catalogue(Galleries):
         return self._thumbnails.get(frame_id, width, lambda: _cut(record, time_ms, width))
 
     def source_path(self, video_id: int) -> Path:
-        """Return the local file of a video's source; NotFoundError if it moved or is a folder of pictures."""
+        """Return the local file of an indexed video; NotFoundError if it moved, changed, or is a folder of pictures.
+
+        Only what was decoded as a video is ever served, so that naming a file is no way to read it.
+        """
         record = self._store.video(video_id)
         path = Path(record.path)
-        if record.kind != "video" or not path.is_file():
-            raise NotFoundError(f"the source of video {video_id}, {record.source}, is not a file (any more)")
+        if record.kind != "video" or not record.frames or not record.sha256 or not path.is_file():
+            raise NotFoundError(f"the source of video {video_id}, {record.source}, is not an indexed file (any more)")
+        _check_unchanged(record)
         return path
+
+
+def _check_unchanged(record: VideoRecord) -> None:
+    """Make sure that a file is the one that was indexed; a picture of another one would be false evidence."""
+    if record.kind != "video":
+        return
+    info = Path(record.path).stat()
+    if (info.st_size, info.st_mtime_ns) != (record.size, record.modified_ns):
+        raise NotFoundError(f"the file {record.source} was changed after it was indexed; enqueue it again")
 
 
 def _cut(record: VideoRecord, time_ms: int, width: int) -> bytes:
     try:
+        _check_unchanged(record)
         if record.kind == "pictures":
             picture = load_folder_frame(Path(record.path), time_ms)
             return encode_jpeg(scale_short_side(picture, width * 9 // 16))

@@ -11,6 +11,7 @@ import redis
 import hashreel
 from encoder.codes import binarise, code_from_hex
 from encoder.pictures import crop_box, load_picture
+from encoder.scaling import Image, scale_short_side
 from hashreel.errors import (
     BadInputError,
     BehindError,
@@ -80,7 +81,25 @@ class SearchEngine(Catalogue, CollectionKeeper, IndexUpkeep):
         return self._encode_picture(query, gallery.generation, with_outputs=request.ties == "asymmetric")
 
     def _encode_picture(self, query: Query, generation: Generation, *, with_outputs: bool) -> EncodedQuery:
+        model = self._model(generation.model)
+        if model.fingerprint != generation.fingerprint:
+            raise FingerprintMismatchError(
+                f"collection {generation.collection!r} holds codes of {generation.fingerprint[:12]}; "
+                f"model {model.name} is {model.fingerprint[:12]} now"
+            )
         started = time.perf_counter()
+        # A picture may take most of a gigabyte while it is decoded, so only a few are at a time.
+        with self._decoding:
+            picture = self._picture(query, model.transform.size)
+        decoded = time.perf_counter()
+        outputs = model.outputs([picture])
+        encoded = time.perf_counter()
+        code = binarise(outputs)[0]
+        return EncodedQuery(
+            code, outputs[0] if with_outputs else None, 1000 * (decoded - started), 1000 * (encoded - decoded)
+        )
+
+    def _picture(self, query: Query, size: int) -> Image:
         try:
             raw = base64.b64decode(query.image or "", validate=True)
         except binascii.Error as exc:
@@ -88,19 +107,8 @@ class SearchEngine(Catalogue, CollectionKeeper, IndexUpkeep):
         picture = load_picture(raw, max_pixels=self._settings.max_picture_pixels)
         if query.box is not None:
             picture = crop_box(picture, query.box)
-        decoded = time.perf_counter()
-        model = self._model(generation.model)
-        if model.fingerprint != generation.fingerprint:
-            raise FingerprintMismatchError(
-                f"collection {generation.collection!r} holds codes of {generation.fingerprint[:12]}; "
-                f"model {model.name} is {model.fingerprint[:12]} now"
-            )
-        outputs = model.outputs([picture])
-        encoded = time.perf_counter()
-        code = binarise(outputs)[0]
-        return EncodedQuery(
-            code, outputs[0] if with_outputs else None, 1000 * (decoded - started), 1000 * (encoded - decoded)
-        )
+        # The first step of every transform, so that what is kept while the network works is small.
+        return scale_short_side(picture, size)
 
     def _catch_up(self, gallery: Gallery, request: SearchRequest) -> tuple[bool, bool]:
         """Wait for the log as asked; return (behind, stale)."""

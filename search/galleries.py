@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["OPEN_WAIT_S", "Galleries", "facts_of", "reference_of"]
 
 OPEN_WAIT_S = 30.0
+PICTURES_AT_A_TIME = 2
 
 
 class Galleries:
@@ -46,6 +47,7 @@ class Galleries:
         self._last: dict[str, Gallery] = {}
         self._opening = threading.Lock()
         self._encoding = threading.Lock()
+        self._decoding = threading.BoundedSemaphore(PICTURES_AT_A_TIME)
 
     def open(self) -> None:
         """Make the default collection if it is missing, load its model, and start following its log.

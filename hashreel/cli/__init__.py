@@ -93,6 +93,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # The reader of a pipe (head, less) has gone; that is no failure.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except HashreelError as exc:
+    except (HashreelError, OSError) as exc:
         click.echo(f"Error: {exc}", err=True)
         sys.exit(1)

@@ -44,7 +44,12 @@ def json_option(function: Function) -> Function:
 def client_options(function: Function) -> Function:
     """Add the options of commands that talk to a service."""
     for option in (
-        click.option("--api-key", envvar="HASHREEL_API_KEY", show_envvar=True, help="Key of the service."),
+        click.option(
+            "--api-key",
+            envvar="HASHREEL_API_KEY",
+            show_envvar=True,
+            help="Key that a proxy before the service asks for.",
+        ),
         click.option(
             "--data",
             type=click.Path(path_type=Path, file_okay=False),
@@ -61,12 +66,32 @@ def client_options(function: Function) -> Function:
 
 
 def connect(url: str | None, data: Path | None, api_key: str | None) -> Client:
-    """Return a client of the service that the options name: the address wins over the folder."""
-    from hashreel.client import Client
+    """Return a client of the service that the options name; what was typed wins over variables, then the address.
 
-    if url is None and data is not None:
+    Raises:
+        click.UsageError: If both an address and a folder were typed.
+    """
+    from hashreel.client import Client
+    from hashreel.stack import running_stack
+
+    is_typed = {name for name in ("url", "data") if _is_typed(name)}
+    if len(is_typed) == 2:
+        raise click.UsageError("--url and --data name two services; give one of them")
+    if data is not None and (url is None or is_typed == {"data"}):
+        if running_stack(data.absolute()) is None:
+            click.echo(f"starting a stack over {data.absolute()}; it ends a minute after its last client ...", err=True)
         return Client.local(data)
     return Client(url or DEFAULT_URL, api_key=api_key)
+
+
+def _is_typed(name: str) -> bool:
+    """Return whether an option was given on the command line, of this command or of the group it stands in."""
+    context = click.get_current_context(silent=True)
+    while context is not None:
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            return True
+        context = context.parent
+    return False
 
 
 def service_options(function: Function) -> Function:

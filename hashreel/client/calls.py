@@ -182,7 +182,10 @@ def _policy(options: EnqueueOptions) -> Policy | None:
     if keyframes not in (None, "codec"):
         raise BadInputError(f"keyframes is {keyframes!r}; accepted is 'codec'")
     if every_s is not None:
-        return Policy(kind="every", seconds=every_s)
+        try:
+            return Policy(kind="every", seconds=every_s)
+        except ValidationError as exc:
+            raise BadInputError(f"every_s is {every_s!r}; accepted: 0.04 to 3600 seconds") from exc
     if keyframes:
         return Policy(kind="codec")
     return Policy(kind="scenes") if scenes else None

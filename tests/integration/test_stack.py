@@ -174,30 +174,37 @@ def search(stack: Stack, frame: str) -> Any:
 class _Alive(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200)
+        self.send_header("X-Hashreel-Instance", "ours")
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
         pass
 
 
-def test_address_that_a_killed_stack_left_behind_is_not_believed(tmp_path: Path) -> None:
+@pytest.fixture
+def answering() -> Iterator[str]:
+    """Return the address of a server that says it is the instance "ours"."""
     with HTTPServer(("127.0.0.1", 0), _Alive) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
-        url = f"http://127.0.0.1:{server.server_port}"
-        assert running_stack(tmp_path) is None
-        (tmp_path / "stack.json").write_text(json.dumps({"url": url}))
-        (tmp_path / "lock").touch()
-        # Somebody answers there, but nobody holds this folder.
-        assert running_stack(tmp_path) is None
-        with (tmp_path / "lock").open("rb") as held:
-            fcntl.flock(held, fcntl.LOCK_EX)
-            assert running_stack(tmp_path) == url
-            for broken in ("", "[]", "{}", '{"url": 5}', '{"url": "http://127.0.0.1:1"}'):
-                (tmp_path / "stack.json").write_text(broken)
-                assert running_stack(tmp_path) is None
+        yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
+
+
+def test_address_that_a_killed_stack_left_behind_is_not_believed(tmp_path: Path, answering: str) -> None:
+    assert running_stack(tmp_path) is None
+    (tmp_path / "stack.json").write_text(json.dumps({"url": answering, "instance": "ours"}))
+    (tmp_path / "lock").touch()
+    # Somebody answers there, but nobody holds this folder.
+    assert running_stack(tmp_path) is None
+    with (tmp_path / "lock").open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert running_stack(tmp_path) == answering
+        others = json.dumps({"url": answering, "instance": "another's"})
+        for broken in ("", "[]", "{}", '{"url": 5}', '{"url": "http://127.0.0.1:1", "instance": "ours"}', others):
+            (tmp_path / "stack.json").write_text(broken)
+            assert running_stack(tmp_path) is None
 
 
 def test_port_that_is_taken_by_another_program(tmp_path: Path, stacks: list[Stack]) -> None:
