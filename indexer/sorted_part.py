@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -38,6 +37,7 @@ class SortedPart:
         codes: uint64 [n * words].
         first_rows: int64 [r] ascending, the first row of each run of consecutive ids.
         first_ids: int64 [r] ascending, its frame id.
+        run_marks: int32, the run of every 256th row and, at the end, the last run.
         tables: as in :class:`~indexer.kernels.parts.Tables`.
         num_rows: n.
     """
@@ -45,15 +45,9 @@ class SortedPart:
     codes: NDArray[np.uint64]
     first_rows: IntArray
     first_ids: IntArray
+    run_marks: NDArray[np.int32]
     tables: Tables
     num_rows: int
-
-    @cached_property
-    def run_marks(self) -> NDArray[np.int32]:
-        """The run of every 256th row and, at the end, the last run."""
-        rows = np.arange(0, self.num_rows, 1 << MARK_SHIFT)
-        runs = np.searchsorted(self.first_rows, rows, "right") - 1
-        return np.append(runs, len(self.first_rows) - 1).astype(np.int32)
 
     def rows_before(self, ids: IntArray) -> IntArray:
         """Return how many rows have an id below each of ``ids``, int64 [n]."""
@@ -86,6 +80,7 @@ class SortedPart:
             "codes": self.codes,
             "first_rows": self.first_rows,
             "first_ids": self.first_ids,
+            "run_marks": self.run_marks,
             "offsets": self.tables.offsets,
             "rests": self.tables.rests,
             "table_rows": self.tables.rows,
@@ -97,7 +92,8 @@ class SortedPart:
         masks, rings = masks_by_ring(width)
         tables = Tables(arrays["offsets"], arrays["rests"], arrays["table_rows"], masks, rings, width)
         codes = arrays["codes"]
-        return cls(codes, arrays["first_rows"], arrays["first_ids"], tables, len(codes) // num_words)
+        runs = arrays["first_rows"], arrays["first_ids"], arrays["run_marks"]
+        return cls(codes, *runs, tables, len(codes) // num_words)
 
     @property
     def last_id(self) -> int:
@@ -113,7 +109,7 @@ class SortedPart:
 def empty_part() -> SortedPart:
     """Return a part without rows."""
     none = np.empty(0, np.int64)
-    return SortedPart(np.empty(0, np.uint64), none, none, no_tables(), 0)
+    return SortedPart(np.empty(0, np.uint64), none, none, NO_MARKS, no_tables(), 0)
 
 
 def fold(
@@ -141,4 +137,11 @@ def fold(
     )  # fmt: skip
     num_tables, width = plan_tables(bits, total, table_rows)
     tables = build_tables(codes, bits, num_tables, width)
-    return SortedPart(codes, first_rows[:runs].copy(), first_ids[:runs].copy(), tables, total)
+    rows, ids = first_rows[:runs].copy(), first_ids[:runs].copy()
+    return SortedPart(codes, rows, ids, _marks(rows, total), tables, total)
+
+
+def _marks(first_rows: IntArray, num_rows: int) -> NDArray[np.int32]:
+    rows = np.arange(0, num_rows, 1 << MARK_SHIFT)
+    runs = np.searchsorted(first_rows, rows, "right") - 1
+    return np.append(runs, len(first_rows) - 1).astype(np.int32)
