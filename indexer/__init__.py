@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from indexer.index import Index, make_index
+    from indexer.index import Index, load_index, make_index
 
-__all__ = ["Index", "make_index"]
+__all__ = ["Index", "load_index", "make_index"]
 
 
 def __getattr__(name: str) -> Any:
