@@ -20,9 +20,23 @@ def test_examples_in_the_docstrings_hold():
 
 
 def test_lists_are_collected_and_blanks_left_out():
-    fields = [("video", "1"), ("videos", "2,3"), ("tag", "a=1"), ("tag", "b=x=y"), ("radius", ""), ("between", "0,10")]
+    fields = [
+        ("video", "1"),
+        ("videos", "2,3"),
+        ("tag", "a=1"),
+        ("tag", "b=x=y"),
+        ("tag", "a=2"),
+        ("concept", "road"),
+        ("radius", ""),
+        ("between", "0,10"),
+    ]
     options = options_from_form(fields)
-    assert options == {"videos": ["1", "2", "3"], "tags": {"a": "1", "b": "x=y"}, "between": [0.0, 10.0]}
+    assert options == {
+        "videos": ["1", "2", "3"],
+        "tags": {"a": ["1", "2"], "b": ["x=y"]},
+        "concepts": ["road"],
+        "between": [0.0, 10.0],
+    }
     read = SearchOptions.model_validate(options)
     assert read.videos == [1, 2, 3]
     assert read.between == (0, 10)
@@ -37,6 +51,12 @@ def test_what_cannot_be_read_is_refused(fields):
 
 
 def test_the_documented_form_has_every_option_and_no_null():
-    names = set(SearchOptions.model_fields) - {"tags", "videos"} | {"tag", "video", "box", "image"}
+    names = set(SearchOptions.model_fields) - {"tags", "videos", "concepts"} | {
+        "tag",
+        "video",
+        "concept",
+        "box",
+        "image",
+    }
     assert set(FORM_FIELDS["properties"]) == names
     assert "null" not in str(FORM_FIELDS)
