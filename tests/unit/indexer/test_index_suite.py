@@ -151,6 +151,20 @@ def test_identical_codes_by_the_hundred_thousand(make, bits):
     assert distances.max() == 0
 
 
+@pytest.mark.parametrize("bits", [48, 128])
+@pytest.mark.parametrize("order", ["descending", "shuffled", "late half first"])
+def test_ties_among_ids_that_do_not_ascend(make, bits, order):
+    rng = np.random.default_rng(6)
+    index, reference = make(bits), Reference(bits)
+    ids = np.arange(3_000)
+    ids = {"descending": ids[::-1], "shuffled": rng.permutation(ids), "late half first": np.roll(ids, 1_500)}[order]
+    codes = random_codes(rng, 3_000, bits, spread=3)
+    for part in np.array_split(np.arange(3_000), 4):
+        index.add(ids[part], codes[part])
+        reference.add(ids[part], codes[part])
+    assert_equals_reference(index, reference, codes[:3], (1, 10, 100), (0, bits // 3))
+
+
 def test_all_equal_codes(make):
     index, reference = make(64), Reference(64)
     ids = np.arange(1000, dtype=np.int64)[::-1].copy()
