@@ -76,6 +76,7 @@ class EngineIndex(FlatIndex):
     def __init__(self, bits: int, dead_share: float = 0.25, engine_rows: int = 10_000, late_share: float = 0.2) -> None:
         self._engine: Engine | None = None
         self._builder: threading.Thread | None = None
+        self._has_failed = False
         self._engine_rows = engine_rows
         self._late_share = late_share
         super().__init__(bits, dead_share)
@@ -91,7 +92,7 @@ class EngineIndex(FlatIndex):
     # Building
 
     def _changed(self) -> None:
-        if self._builder is None and self._is_due():
+        if self._builder is None and not self._has_failed and self._is_due():
             self._builder = threading.Thread(target=self._build_engine, name="hashreel-engine", daemon=True)
             self._builder.start()
 
@@ -112,9 +113,9 @@ class EngineIndex(FlatIndex):
                 self._engine = Engine(index, state.lineage, len(state.codes), measured)
             except Exception:
                 logger.exception("the %s engine could not be built; the flat gallery goes on answering", self.kind)
-                break
+                self._has_failed = True
             with self._writing:
-                again = self._is_due()
+                again = self._is_due() and not self._has_failed
                 if not again:
                     self._builder = None
 
@@ -225,7 +226,13 @@ class EngineIndex(FlatIndex):
         usable = engine is not None and engine.fits(self._state)
         measured = engine.measured if engine is not None else {}
         rows = engine.rows if engine is not None and usable else 0
-        return {**status, **measured, "engine_rows": rows, "building": self._builder is not None}
+        return {
+            **status,
+            **measured,
+            "engine_rows": rows,
+            "building": self._builder is not None,
+            "engine_failed": self._has_failed,
+        }
 
 
 def _end(distances: NDArray[np.int32], available: int) -> NDArray[np.int32]:

@@ -109,7 +109,9 @@ class ExactIndex(Index):
         self._background = background
         self._words = (0,) * self.num_words
         self._writing = threading.Lock()
-        self._folder: threading.Thread | None = None
+        self._turn = threading.Condition(self._writing)
+        self._is_folding = False
+        self._waiting = 0
         self._deleted_meanwhile: list[Ranges] | None = None
         self._not_before = 0
         self._folds = 0
@@ -165,9 +167,9 @@ class ExactIndex(Index):
         return rows >= self._not_before and (grown or dead > max(1024, dead_share * rows))
 
     def _fold_if_due(self) -> None:
-        if self._background and self._folder is None and self._is_due():
-            self._folder = threading.Thread(target=self._fold_in_background, name="hashreel-fold", daemon=True)
-            self._folder.start()
+        if self._background and not self._is_folding and not self._waiting and self._is_due():
+            self._is_folding = True
+            threading.Thread(target=self._fold_in_background, name="hashreel-fold", daemon=True).start()
 
     def _fold_in_background(self) -> None:
         again = True
@@ -180,9 +182,22 @@ class ExactIndex(Index):
                 self._not_before = 2 * rows
                 logger.exception("folding %d rows failed; the index goes on without, and slower", rows)
             with self._writing:
-                again = self._is_due()
+                again = self._is_due() and not self._waiting
                 if not again:
-                    self._folder = None
+                    self._end_turn()
+
+    def _take_turn(self) -> None:
+        """Become the one thread that folds: after the fold that runs, not after those that would follow."""
+        with self._turn:
+            self._waiting += 1
+            while self._is_folding:
+                self._turn.wait()
+            self._waiting -= 1
+            self._is_folding = True
+
+    def _end_turn(self) -> None:
+        self._is_folding = False
+        self._turn.notify_all()
 
     def _fold(self) -> None:
         """Build the next main part beside the present one, then swap; only one thread at a time comes here."""
@@ -205,23 +220,25 @@ class ExactIndex(Index):
         self._folds += 1
 
     def compact(self) -> None:
-        while True:
-            with self._writing:
-                running = self._folder
-                if running is None:
-                    self._folder = threading.current_thread()
-                    break
-            running.join()
+        self._take_turn()
         try:
             self._fold()
         finally:
             with self._writing:
-                self._folder = None
+                self._end_turn()
+                self._fold_if_due()
 
     def close(self) -> None:
-        running = self._folder
-        if running is not None and running is not threading.current_thread():
-            running.join()
+        with self._turn:
+            while self._is_folding:
+                self._turn.wait()
+
+    def frozen(self) -> ExactIndex:
+        copied = super().frozen()
+        assert isinstance(copied, ExactIndex)
+        # Whatever folds, it folds the index that goes on.
+        copied._is_folding, copied._background = False, False
+        return copied
 
     # Searching
 
@@ -365,7 +382,7 @@ class ExactIndex(Index):
             "delta_rows": len(state.delta.codes),
             "tables": len(state.main.tables.offsets),
             "table_bits": state.main.tables.width,
-            "folding": self._folder is not None,
+            "folding": self._is_folding,
             "folds": self._folds,
         }
 

@@ -108,3 +108,15 @@ def test_small_and_compacted_galleries_are_answered(kind):
     index.compact()
     assert index.status()["engine_rows"] == 419 == len(index)
     assert index.search(queries, 10)[0].shape == (5, 10)
+
+
+def test_an_engine_that_cannot_be_built_leaves_the_flat_gallery(monkeypatch, caplog):
+    def refuse(self, codes):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr("indexer.approximate.IvfIndex._build", refuse)
+    index, reference, queries = built("ivf", count=2_500)
+    assert "could not be built" in caplog.text
+    assert index.status()["engine_failed"] is True
+    assert index.status()["building"] is False
+    assert recall(index, reference, queries) == 1.0

@@ -90,8 +90,13 @@ class Life(RuleBasedStateMachine):
     def compact_while_writing(self, video, seed, share):
         """Let writes come in after the next main part was begun and before it is swapped in."""
 
+        wrote = []
+
         def fold_slowly(*args):
             folded = fold(*args)
+            if wrote:
+                return folded
+            wrote.append(True)
             self.delete_frames(seed, share)
             self.put(video, 3, 30, seed, is_reversed=False)
             self.delete_frames(seed + 1, share)

@@ -171,6 +171,24 @@ def test_every_answer_is_that_of_a_state_during_the_search(kind):
     run_campaign(kind, num_searchers=16, num_writes=40, seconds=60.0)
 
 
+@pytest.mark.parametrize("kind", ["exact with tables", "auto"])
+def test_threads_may_compact_at_once_while_one_writes(kind):
+    index = make_exact(kind, 48)
+    codes = np.random.default_rng(0).integers(0, 256, (4_000, 6), dtype=np.uint8)
+    index.add(np.arange(1_000), codes[:1_000])
+    compactors = [threading.Thread(target=lambda: [index.compact() for _ in range(5)]) for _ in range(3)]
+    for compactor in compactors:
+        compactor.start()
+    for start in range(1_000, 4_000, 50):
+        index.add(np.arange(start, start + 50), codes[start : start + 50])
+        index.delete_range(start - 1_000, start - 990)
+    for compactor in compactors:
+        compactor.join()
+    index.close()
+    ids = np.concatenate([block[0] for block in index.items()])
+    np.testing.assert_array_equal(ids, [i for i in range(4_000) if i >= 3_000 or i % 50 >= 10])
+
+
 @pytest.mark.full
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("kind", EXACT_KINDS)

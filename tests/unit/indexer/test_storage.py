@@ -67,6 +67,7 @@ def test_a_frozen_index_stays_as_it_is():
     index.delete_range(0, 150)
     index.add(np.arange(500, 600), codes[200:])
     index.compact()
+    frozen.close()
     assert len(frozen) == 200
     assert sorted(frozen.search(codes[:1], 1_000)[1][0].tolist()) == list(range(200))
 
