@@ -17,10 +17,11 @@ from hashreel.client.connection import client_options, request_options
 from hashreel.client.evaluation_calls import EvaluationOptions, TruthLike
 from hashreel.client.evaluation_jobs import AsyncEvaluationJob
 from hashreel.client.exchange import Exchange, Outcome, Step, answers_of, check_url, exchange
-from hashreel.client.job_waits import ENDED, JobView, Progress, pauses, shown
+from hashreel.client.job_waits import ENDED, JobView, Progress, shown
 from hashreel.client.local import LocalStack, absolute_sources, join_stack
 from hashreel.client.queries import QueryLike
 from hashreel.client.results import Hits
+from hashreel.client.waiting import wait_for_async
 from hashreel.errors import UnavailableError
 from hashreel.schemas import Collection, Failure, Health, IndexStatus, IndexVerification, JobModel, Upload, VideoModel
 
@@ -241,13 +242,8 @@ class AsyncJob(JobView):
 
     async def wait(self, progress: Progress = False, timeout_s: float | None = None) -> Self:
         """Wait until the job has ended, and return it; see ``Job.wait``."""
-        rhythm = pauses(self.id, timeout_s)
-        with shown(progress) as show:
-            while True:
-                show(await self.status())
-                if self.state in ENDED:
-                    return self
-                await asyncio.sleep(next(rhythm))
+        await wait_for_async(self, ENDED, shown(progress), timeout_s)
+        return self
 
     async def cancel(self, *, keep_partial: bool = False) -> JobModel:
         """Stop what is not finished; what it had committed goes too, unless ``keep_partial``."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from hashreel.client import evaluation_calls as calls
 from hashreel.client.evaluation_calls import ReportFormat
 from hashreel.client.exchange import error_of_problem
-from hashreel.client.job_waits import pauses
+from hashreel.client.waiting import wait_for, wait_for_async
 from hashreel.errors import ConflictError
 from hashreel.schemas import EvaluationModel
 
@@ -81,13 +79,8 @@ class EvaluationJob(EvaluationView):
         Raises:
             WaitTimeoutError: after ``timeout_s``; the evaluation goes on.
         """
-        rhythm = pauses(self.id, timeout_s)
-        with shown(progress) as show:
-            while True:
-                show(self.status())
-                if self.state in ENDED:
-                    return self
-                time.sleep(next(rhythm))
+        wait_for(self, ENDED, shown(progress), timeout_s)
+        return self
 
     def cancel(self) -> EvaluationModel:
         """Stop the evaluation; one that has ended stays as it is."""
@@ -130,13 +123,8 @@ class AsyncEvaluationJob(EvaluationView):
 
     async def wait(self, progress: EvaluationProgress = False, timeout_s: float | None = None) -> Self:
         """Wait until the evaluation has ended, and return it; see ``EvaluationJob.wait``."""
-        rhythm = pauses(self.id, timeout_s)
-        with shown(progress) as show:
-            while True:
-                show(await self.status())
-                if self.state in ENDED:
-                    return self
-                await asyncio.sleep(next(rhythm))
+        await wait_for_async(self, ENDED, shown(progress), timeout_s)
+        return self
 
     async def cancel(self) -> EvaluationModel:
         """Stop the evaluation; one that has ended stays as it is."""
