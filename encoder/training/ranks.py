@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -73,9 +74,19 @@ def joined_ranks(device: torch.device) -> Iterator[Ranks]:
     if world == 1:
         yield Ranks()
         return
+    _load_default_arguments()
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield Ranks(dist.get_rank(), world, str(device))
         dist.barrier()  # none may hang up while another still reads its last sum
     finally:
         dist.destroy_process_group()
+
+
+def _load_default_arguments() -> None:
+    """Import, before a group exists, the module whose functions have the group of all processes as default argument.
+
+    Optimisers import it at their first step; imported then, it would hold the group and its threads beyond
+    ``destroy_process_group``, and a thread that is alive while the interpreter ends aborts the process.
+    """
+    importlib.import_module("torch.distributed.nn.functional")
