@@ -18,6 +18,9 @@ __all__ = [
     "Batch",
     "BatchItem",
     "BatchRequest",
+    "ClipAnswer",
+    "ClipOptions",
+    "ClipStretch",
     "Collection",
     "CollectionRequest",
     "Collections",
@@ -245,6 +248,71 @@ class Warn(_Reply):
     stage: str
     reason: str
     at_ms: int | None = None
+
+
+class ClipOptions(_Request):
+    """How a clip is looked for."""
+
+    collection: Annotated[str | None, Field(max_length=200, description="Default: the service's own.")] = None
+    top: Annotated[int, Field(ge=0, le=1000, description="Number of stretches.")] = 10
+    videos: Annotated[list[VideoId] | None, Field(max_length=10_000, description="Only these videos.")] = None
+    tags: Annotated[
+        TagsWanted | None,
+        Field(description="Only videos with all of these tags; of several values of one tag, any."),
+    ] = None
+    between: Annotated[
+        tuple[Milliseconds, Milliseconds] | None,
+        Field(description="Only frames with start <= time < end, in milliseconds."),
+    ] = None
+    exclude_video: Annotated[VideoId | None, Field(description="Leave this video out.")] = None
+    min_position: Annotated[LogId | None, Field(description="Log id that the answer must have seen.")] = None
+    consistency: Annotated[Literal["latest", "eventual"], Field(description="`latest` reads the log's tail first.")] = (
+        "latest"
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.between is not None and self.between[0] > self.between[1]:
+            raise ValueError(f"between is {self.between}; the start must not be after the end")
+        return self
+
+
+class ClipStretch(_Reply):
+    """A stretch of a video that a stretch of the clip matches: ``video time = rate * clip time + offset_ms``."""
+
+    video: int
+    source: str
+    tags: Tags = {}
+    clip_start_ms: int
+    clip_end_ms: int
+    start_ms: Annotated[int, Field(description="Start of the stretch in the video.")]
+    end_ms: int
+    offset_ms: Annotated[int, Field(description="Time in the video at which the clip would begin; may be negative.")]
+    rate: Annotated[
+        float, Field(description="Video time that passes in a unit of clip time: 1.1 for a clip that is 10 % faster.")
+    ]
+    score: Annotated[float, Field(description="0 to 1: how near the frames are, over all of the clip.")]
+    mean_distance: Annotated[float, Field(description="Mean Hamming distance of the matched frames.")]
+    frames: Annotated[int, Field(description="Indexed frames that matched.")]
+    frame_id: Annotated[str, Field(description="Id of the indexed frame nearest to the middle of the stretch.")]
+
+
+class ClipAnswer(_Reply):
+    """The answer to a clip query; stretches by falling score."""
+
+    stretches: list[ClipStretch]
+    clip_ms: Annotated[int, Field(description="Length of the clip.")]
+    clip_frames: Annotated[int, Field(description="Frames of the clip that were encoded.")]
+    step_ms: Annotated[int, Field(description="From one of them to the next.")]
+    bits: int
+    fingerprint: str
+    position: Position
+    behind: bool = False
+    stale: bool = False
+    gallery: int = 0
+    warnings: Annotated[list[Warn], Field(description="What was damaged in the clip.")] = []
+    encode_ms: Annotated[float, Field(description="Decoding the clip and the network.")] = 0.0
+    search_ms: float = 0.0
 
 
 class VideoModel(_Reply):

@@ -84,6 +84,10 @@ class Settings(BaseSettings):
     max_body_bytes: Annotated[int, Field(ge=1024, description="Largest body of a search request.")] = 32 * MIB
     max_upload_bytes: Annotated[int, Field(ge=1024, description="Largest uploaded video.")] = 4096 * MIB
     uploads_bytes: Annotated[int, Field(ge=1024, description="Bound of the uploads folder.")] = 65536 * MIB
+    max_clip_bytes: Annotated[int, Field(ge=1024, description="Largest clip that is searched for.")] = 512 * MIB
+    max_clip_s: Annotated[float, Field(ge=1, le=7200, description="Longest clip that is searched for, in seconds.")] = (
+        600.0
+    )
     max_picture_pixels: Annotated[int, Field(ge=1024, description="Largest query picture, width times height.")] = (
         64_000_000
     )

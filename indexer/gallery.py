@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import redis
@@ -36,6 +36,8 @@ from indexer.verify import Verification, verify
 __all__ = ["Found", "FoundFrame", "Gallery"]
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 SCAN_VIDEOS = 200
 NO_AREAS = np.empty(0, np.float32)
@@ -269,6 +271,15 @@ class Gallery:
             state = self._ready()
             state.columns.time_ms(frame)
             return _describe(state, np.zeros(1, np.int32), np.array([frame], np.int64))[0]
+
+    def look(self, read: Callable[[Index, Columns], T]) -> tuple[T, LogPosition]:
+        """Return what a function makes of the index and the columns, and the position at which both stood.
+
+        The log waits while it runs; NotFoundError if the gallery is not built yet.
+        """
+        with self._lock.reading():
+            state = self._ready()
+            return read(state.index, state.columns), state.position
 
     def videos_with_frames(self) -> int:
         """Return how many videos have frames here."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import time
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import redis
 
@@ -20,13 +22,17 @@ from hashreel.errors import (
     TooLargeError,
     UnavailableError,
 )
-from hashreel.schemas import Answer, Health, Query, SearchRequest
+from hashreel.schemas import Answer, ClipAnswer, ClipOptions, Health, Query, SearchRequest
 from indexer.gallery import Gallery
 from indexer.records import Generation
 from search.catalogue import Catalogue
+from search.clips import clip_answer, encode_clip
 from search.collection_keeper import CollectionKeeper
 from search.replies import EncodedQuery, answer_of, filter_of
 from search.upkeep import IndexUpkeep
+
+if TYPE_CHECKING:
+    from encoder.model import Model
 
 __all__ = ["SearchEngine"]
 
@@ -68,6 +74,22 @@ class SearchEngine(Catalogue, CollectionKeeper, IndexUpkeep):
         search_ms = 1000 * (time.perf_counter() - begun)
         return answer_of(found, gallery.generation, query, behind=behind, stale=stale, search_ms=search_ms)
 
+    def search_clip(self, path: Path, options: ClipOptions) -> ClipAnswer:
+        """Return which stretches of which videos a clip's file matches.
+
+        Raises:
+            DecodeError: If the file is no video.
+            TooLargeError: If the clip is longer than ``max_clip_s``.
+            NotFoundError: If there is no such collection.
+            BehindError: If ``min_position`` is not reached in time.
+        """
+        gallery = self._gallery(options.collection)
+        model = self._model_of(gallery.generation)
+        with self._decoding:
+            clip = encode_clip(path, model, self._settings.max_clip_s)
+        behind, stale = self._catch_up(gallery, options)
+        return clip_answer(clip, gallery, options, behind=behind, stale=stale)
+
     def _encoded(self, request: SearchRequest, gallery: Gallery) -> EncodedQuery:
         query, is_picture = request.query, request.query.image is not None
         if request.ties == "asymmetric" and (not is_picture or request.group_by):
@@ -80,13 +102,18 @@ class SearchEngine(Catalogue, CollectionKeeper, IndexUpkeep):
             return EncodedQuery(gallery.frame(int(query.frame)).code)
         return self._encode_picture(query, gallery.generation, with_outputs=request.ties == "asymmetric")
 
-    def _encode_picture(self, query: Query, generation: Generation, *, with_outputs: bool) -> EncodedQuery:
+    def _model_of(self, generation: Generation) -> Model:
+        """Return the model that made a generation's codes."""
         model = self._model(generation.model)
         if model.fingerprint != generation.fingerprint:
             raise FingerprintMismatchError(
                 f"collection {generation.collection!r} holds codes of {generation.fingerprint[:12]}; "
                 f"model {model.name} is {model.fingerprint[:12]} now"
             )
+        return model
+
+    def _encode_picture(self, query: Query, generation: Generation, *, with_outputs: bool) -> EncodedQuery:
+        model = self._model_of(generation)
         started = time.perf_counter()
         # A picture may take most of a gigabyte while it is decoded, so only a few are at a time.
         with self._decoding:
@@ -110,7 +137,7 @@ class SearchEngine(Catalogue, CollectionKeeper, IndexUpkeep):
         # The first step of every transform, so that what is kept while the network works is small.
         return scale_short_side(picture, size)
 
-    def _catch_up(self, gallery: Gallery, request: SearchRequest) -> tuple[bool, bool]:
+    def _catch_up(self, gallery: Gallery, request: SearchRequest | ClipOptions) -> tuple[bool, bool]:
         """Wait for the log as asked; return (behind, stale)."""
         wait_s = self._settings.consistency_wait_ms / 1000
         if not gallery.is_ready:

@@ -10,6 +10,8 @@ from typing import Protocol
 
 from hashreel.schemas import (
     Answer,
+    ClipAnswer,
+    ClipOptions,
     Collection,
     Collections,
     EnqueueRequest,
@@ -84,6 +86,9 @@ class EnginePort(Protocol):
 
     def search(self, request: SearchRequest) -> Answer:
         """Answer one query."""
+
+    def search_clip(self, path: Path, options: ClipOptions) -> ClipAnswer:
+        """Return which stretches of which videos a clip's file matches."""
 
     def videos(
         self,

@@ -19,6 +19,7 @@ from hashreel.cli.options import (
     print_table,
 )
 from hashreel.cli.reports import clock
+from hashreel.cli.search_clip import PREFIX, search_clip
 
 if TYPE_CHECKING:
     from hashreel.client import Hits
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 CSV_COLUMNS = ("rank", "distance", "video", "source", "time_ms", "frame_id", "code")
 
 
-@click.command(epilog="Example: hashreel search query.jpg --top 5 --tag case=17")
+@click.command(epilog="Examples: hashreel search query.jpg --top 5 --tag case=17, or hashreel search clip:clip.mp4")
 @click.argument("query")
 @click.option("--top", type=click.IntRange(0), default=10, show_default=True, help="Number of hits.")
 @click.option("--radius", type=click.IntRange(0, 256), help="Largest Hamming distance, inclusive.")
@@ -75,7 +76,24 @@ def cli(
     api_key: str | None,
     as_json: bool,
 ) -> None:
-    """Find the moments that look like QUERY: a picture file, frame:ID, or code:HEX."""
+    """Find the moments that look like QUERY: a picture file, frame:ID, code:HEX, or clip:FILE.
+
+    A clip gives stretches of videos, aligned in time; of the options only filters of videos and times go with it.
+    """
+    if query.startswith(PREFIX):
+        _refuse_with_clips(
+            {"--radius": radius, "--box": box, "--group": group, "--concept": concepts, "--min-area": min_area,
+             "--exclude-self": exclude_self, "--ties": ties != "id"}
+        )  # fmt: skip
+        options = {
+            "tags": parse_tag_filter(tags),
+            "videos": list(videos) or None,
+            "between": (parse_duration_s(between[0]), parse_duration_s(between[1])) if between else None,
+            "collection": collection,
+        }
+        with connect(url, data, api_key) as client:
+            search_clip(client, query, top, options, as_json=as_json, as_csv=as_csv)
+        return
     with connect(url, data, api_key) as client:
         hits = client.search(
             query,
@@ -99,6 +117,12 @@ def cli(
     else:
         _print_hits(hits)
         _remark(hits)
+
+
+def _refuse_with_clips(given: dict[str, object]) -> None:
+    wrong = [name for name, value in given.items() if value not in (None, (), False)]
+    if wrong:
+        raise click.UsageError(f"{wrong[0]} does not go with clip:FILE; filters are --tag, --video and --between")
 
 
 def _box(text: str | None) -> tuple[float, float, float, float] | None:

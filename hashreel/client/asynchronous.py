@@ -11,8 +11,9 @@ from typing import Any, Literal, Self, TypeVar, Unpack
 
 import httpx
 
-from hashreel.client import calls, evaluation_calls
+from hashreel.client import calls, clip_calls, evaluation_calls
 from hashreel.client.calls import Call, EnqueueOptions, IndexAction, SearchKeywords, Sources, VideoFilter
+from hashreel.client.clip_calls import ClipKeywords, Stretches
 from hashreel.client.connection import client_options, request_options
 from hashreel.client.evaluation_calls import EvaluationOptions, TruthLike
 from hashreel.client.evaluation_jobs import AsyncEvaluationJob
@@ -81,6 +82,15 @@ class AsyncClient:
         """Return the hits of several queries; see ``Client.search_many``."""
         batch = await self._run(await asyncio.to_thread(calls.search_many, queries, top, options))
         return [Hits(answer) for answer in answers_of(batch)]
+
+    async def search_clip(
+        self, clip: str | os.PathLike[str], top: int = 10, **options: Unpack[ClipKeywords]
+    ) -> Stretches:
+        """Return the stretches of videos that a clip matches, best first; see ``Client.search_clip``."""
+        path = Path(clip)
+        call = await asyncio.to_thread(clip_calls.search_clip, path, top, options)
+        headers = {"Content-Length": str(path.stat().st_size), "Content-Type": "application/octet-stream"}
+        return Stretches(await self._run(call, content=_pieces(path), headers=headers))
 
     async def enqueue(self, sources: Sources, **options: Unpack[EnqueueOptions]) -> AsyncJob:
         """Enqueue sources to index and return their job; see ``Client.enqueue``."""

@@ -11,8 +11,9 @@ from typing import Any, Literal, Self, TypeVar, Unpack
 
 import httpx
 
-from hashreel.client import calls, evaluation_calls
+from hashreel.client import calls, clip_calls, evaluation_calls
 from hashreel.client.calls import Call, EnqueueOptions, IndexAction, SearchKeywords, Sources, VideoFilter
+from hashreel.client.clip_calls import ClipKeywords, Stretches
 from hashreel.client.connection import client_options, request_options
 from hashreel.client.evaluation_calls import EvaluationOptions, TruthLike
 from hashreel.client.evaluation_jobs import EvaluationJob
@@ -115,6 +116,31 @@ class Client:
         """Return the hits of up to 256 queries in one request; the first refused query raises its error."""
         batch = self._run(calls.search_many(queries, top, options))
         return [Hits(answer, self.thumbnail) for answer in answers_of(batch)]
+
+    def search_clip(self, clip: str | os.PathLike[str], top: int = 10, **options: Unpack[ClipKeywords]) -> Stretches:
+        """Return the stretches of videos that a clip matches, best first.
+
+        Args:
+            clip: A video file of this machine; it may be up to 13 % faster or slower than the indexed video.
+            top: Number of stretches.
+            **options: ``tags``, ``videos``, ``between``, ``exclude_video``, ``collection``, ``min_position`` and
+                ``consistency``, as for ``search``.
+
+        Raises:
+            BadInputError: if the file is no video, or an option cannot be used.
+            UnavailableError: if no service answers or it is not ready.
+
+        Example:
+            Where a clip was taken from::
+
+                for stretch in client.search_clip("clip.mp4", top=3):
+                    print(stretch.source, stretch.start_ms, stretch.end_ms, stretch.rate, stretch.score)
+        """
+        path = Path(clip)
+        call = clip_calls.search_clip(path, top, options)
+        headers = {"Content-Length": str(path.stat().st_size), "Content-Type": "application/octet-stream"}
+        with path.open("rb") as file:
+            return Stretches(self._run(call, content=file, headers=headers))
 
     def enqueue(self, sources: Sources, **options: Unpack[EnqueueOptions]) -> Job:
         """Enqueue sources to index and return their job.

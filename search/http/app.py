@@ -18,6 +18,7 @@ from search.http.metrics import Metrics
 from search.http.parts import Parts
 from search.http.problems import add_problem_handlers
 from search.http.routes import (
+    clips,
     collections,
     evaluations,
     failures,
@@ -36,13 +37,14 @@ from search.ports import EnginePort, QueuePort
 __all__ = ["make_app"]
 
 UPLOADS_PATH = "/v1/uploads"
+CLIP_PATH = "/v1/search/clip"
 FORM_BYTES = 64 * 2**10  # what a multipart form adds to its file, at most
 DESCRIPTION = """Visual search in video archives: the moments that show the same thing, by codes of a few bytes.
 
 Every error is a problem document (`application/problem+json`, RFC 9457); its `type` names the kind of error.
 Frame ids are strings, since JavaScript rounds large integers. Times are integers in milliseconds.
 """
-NOUNS = (search, videos, frames, jobs, failures, collections, evaluations, index, uploads, health, page)
+NOUNS = (search, clips, videos, frames, jobs, failures, collections, evaluations, index, uploads, health, page)
 
 
 def make_app(engine: EnginePort, queue: QueuePort, settings: Settings) -> FastAPI:
@@ -82,8 +84,10 @@ def make_app(engine: EnginePort, queue: QueuePort, settings: Settings) -> FastAP
 
 
 def _limits(settings: Settings) -> Callable[[str], int]:
+    larger = {UPLOADS_PATH: settings.max_upload_bytes, CLIP_PATH: settings.max_clip_bytes}
+
     def limit_of(path: str) -> int:
-        return settings.max_upload_bytes + FORM_BYTES if path == UPLOADS_PATH else settings.max_body_bytes
+        return larger[path] + FORM_BYTES if path in larger else settings.max_body_bytes
 
     return limit_of
 

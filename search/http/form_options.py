@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from hashreel.errors import BadInputError
-from hashreel.schemas import SearchOptions
+from pydantic import BaseModel
 
-__all__ = ["FORM_FIELDS", "TAG", "options_from_form", "split_tag"]
+from hashreel.errors import BadInputError
+from hashreel.schemas import MAX_VIDEO, SearchOptions
+
+__all__ = ["FORM_FIELDS", "TAG", "options_from_form", "options_parameters", "split_tag"]
 
 TAG = r"^[^=\x00-\x1f]{1,64}=[^\x00-\x1f]{0,256}$"
 LISTS = {"video": "videos", "videos": "videos", "concept": "concepts", "concepts": "concepts"}
 NUMBERS = {"box": 4, "between": 2}
+TEXTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "tags": ("tag", {"type": "array", "items": {"type": "string", "pattern": TAG}}),
+    "videos": ("video", {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": MAX_VIDEO}}),
+    "between": ("between", {"type": "string", "pattern": r"^[0-9]{1,15},[0-9]{1,15}$"}),
+}
 
 
 def options_from_form(fields: Iterable[tuple[str, str]]) -> dict[str, Any]:
@@ -61,6 +68,20 @@ def _numbers(name: str, text: str) -> list[float]:
     if len(numbers) != NUMBERS[name]:
         raise BadInputError(f"{name} is {text[:100]!r}; write {NUMBERS[name]} numbers with commas between them")
     return numbers
+
+
+def options_parameters(model: type[BaseModel]) -> list[dict[str, Any]]:
+    """Return the query parameters of options for OpenAPI: every field as text, lists as parameters that repeat."""
+    fields = model.model_json_schema()["properties"]
+    parameters = []
+    for name, field in fields.items():
+        if name in TEXTS:
+            name, schema = TEXTS[name]
+        else:
+            schema = field.get("anyOf", [{k: v for k, v in field.items() if k not in {"title", "description"}}])[0]
+        described = {"description": field["description"]} if "description" in field else {}
+        parameters.append({"name": name, "in": "query", "required": False, "schema": schema} | described)
+    return parameters
 
 
 def _form_fields() -> dict[str, Any]:
