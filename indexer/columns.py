@@ -16,7 +16,7 @@ from indexer.records import VideoRecord
 __all__ = ["Column", "Columns", "Filter", "Stretch"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Stretch:
     """The frames of one chunk: uint32 [n] times in ms and, of a model that predicts concepts, what is in them.
 
@@ -31,7 +31,7 @@ class Stretch:
     areas: NDArray[np.uint8] | None = None
 
 
-@dataclass
+@dataclass(slots=True)
 class Column:
     """One video: its source, its tags, and its frames by chunk."""
 

@@ -1,20 +1,25 @@
 """Snapshots: a gallery on disk, from which a searcher starts at once and replays only the log after it.
 
 A snapshot is a folder: the index's own files, the columns, and a manifest that names the generation, the log
-position and the SHA-256 of every file. It is written aside, synced and renamed, so that it is either whole or
+position and the checksum of every file. It is written aside, synced and renamed, so that it is either whole or
 not there; what is torn or damaged all the same is recognised by its checksums and passed over. No pickle.
+
+Checksums guard against broken disks and half-written files, not against forgers: whoever can change the files can
+change the manifest. So they are 128 bits of XXH3, which is ten times as fast as SHA-256, and a large gallery starts
+that much sooner. The manifest's own is a SHA-256, and so are those of snapshots of format 1, which can be read.
 """
 
 from __future__ import annotations
 
 import fcntl
+import gc
 import hashlib
 import json
 import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -22,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
 from hashreel.errors import ConflictError, HashreelError
@@ -33,9 +39,12 @@ __all__ = ["FORMAT", "Loaded", "SnapshotDamagedError", "Snapshots", "View"]
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
-HASH_THREADS = 4
+CHECKSUMS: dict[int, tuple[str, Callable[[], Any]]] = {1: ("sha256", hashlib.sha256), 2: ("xxh3", xxhash.xxh3_128)}
+"""What a file's checksum is called in the manifest, and what makes it, by format."""
+CHECK_THREADS = 4
+BLOCK_BYTES = 1 << 20
 
 
 class SnapshotDamagedError(HashreelError):
@@ -125,7 +134,7 @@ class Snapshots:
         view.index.save(folder / "index")
         _write_columns(folder, view)
         files = sorted(path for path in folder.rglob("*") if path.is_file())
-        with ThreadPoolExecutor(HASH_THREADS) as pool:
+        with ThreadPoolExecutor(CHECK_THREADS) as pool:
             sums = list(pool.map(_seal, files))
         manifest = {
             "format": FORMAT,
@@ -135,7 +144,7 @@ class Snapshots:
             "videos": len(view.videos),
             "written_at": time.time(),
             "files": {
-                str(path.relative_to(folder)): {"bytes": path.stat().st_size, "sha256": digest}
+                str(path.relative_to(folder)): {"bytes": path.stat().st_size, CHECKSUMS[FORMAT][0]: digest}
                 for path, digest in zip(files, sums, strict=True)
             },
         }
@@ -190,7 +199,7 @@ class Snapshots:
         if manifest["generation"] != self._facts():
             other = manifest["generation"]
             raise SnapshotDamagedError(f"it is of generation {other['id']}, model {other['fingerprint'][:12]}")
-        _check_files(path, manifest["files"])
+        _check_files(path, manifest["files"], *CHECKSUMS[manifest["format"]])
         index = load_index(path / "index", self._kind)
         columns = _read_columns(path)
         if len(index) != manifest["frames"] or len(columns.videos) != manifest["videos"]:
@@ -201,35 +210,42 @@ class Snapshots:
 def _read_manifest(folder: Path) -> dict[str, Any]:
     document = json.loads((folder / MANIFEST).read_text())
     manifest: dict[str, Any] = document["manifest"]
-    if manifest["format"] != FORMAT:
-        raise SnapshotDamagedError(f"it has format {manifest['format']}, this version reads {FORMAT}")
+    if manifest["format"] not in CHECKSUMS:
+        known = ", ".join(map(str, CHECKSUMS))
+        raise SnapshotDamagedError(f"it has format {manifest['format']}, this version reads {known}")
     if hashlib.sha256(json.dumps(manifest, indent=1).encode()).hexdigest() != document["sha256"]:
         raise SnapshotDamagedError("the manifest is damaged")
     return manifest
 
 
-def _check_files(folder: Path, files: dict[str, dict[str, Any]]) -> None:
-    for name, facts in files.items():
-        size = (folder / name).stat().st_size
+def _check_files(folder: Path, files: dict[str, dict[str, Any]], name: str, make: Callable[[], Any]) -> None:
+    for file, facts in files.items():
+        size = (folder / file).stat().st_size
         if size != facts["bytes"]:
-            raise SnapshotDamagedError(f"{name} has {size} bytes, the manifest says {facts['bytes']}")
+            raise SnapshotDamagedError(f"{file} has {size} bytes, the manifest says {facts['bytes']}")
     # The large files last longest, so they go first.
-    ordered = sorted(files, key=lambda name: -int(files[name]["bytes"]))
-    with ThreadPoolExecutor(HASH_THREADS) as pool:
-        for name, digest in zip(ordered, pool.map(_digest, [folder / name for name in ordered]), strict=True):
-            if digest != files[name]["sha256"]:
-                raise SnapshotDamagedError(f"{name} is not what was written")
+    ordered = sorted(files, key=lambda file: -int(files[file]["bytes"]))
+    with ThreadPoolExecutor(CHECK_THREADS) as pool:
+        sums = pool.map(lambda file: _checksum(folder / file, make), ordered)
+        for file, found in zip(ordered, sums, strict=True):
+            if found != files[file][name]:
+                raise SnapshotDamagedError(f"{file} is not what was written")
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _checksum(path: Path, make: Callable[[], Any]) -> str:
+    """Return the checksum of a file, read through one buffer that stays in the processor's cache."""
+    digest, buffer = make(), bytearray(BLOCK_BYTES)
+    view = memoryview(buffer)
+    with path.open("rb", buffering=0) as file:
+        while size := file.readinto(buffer):
+            digest.update(view[:size])
+    return str(digest.hexdigest())
 
 
 def _seal(path: Path) -> str:
-    """Force a file to the disk and return its SHA-256."""
+    """Force a file to the disk and return its checksum."""
     _sync(path)
-    return _digest(path)
+    return _checksum(path, CHECKSUMS[FORMAT][1])
 
 
 def _sync(path: Path) -> None:
@@ -262,6 +278,19 @@ def _write_concepts(folder: Path, stretches: Sequence[Stretch]) -> None:
         np.save(folder / "areas.npy", np.concatenate(levels), allow_pickle=False)
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Hold Python's collector of cycles off: it takes most of the time in which many small objects are made."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+@_uncollected()
 def _read_columns(folder: Path) -> Columns:
     columns = Columns()
     for video, source, tags in json.loads((folder / "videos.json").read_text(encoding="utf-8")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from pathlib import Path
@@ -140,6 +141,31 @@ def test_every_bit_of_a_small_snapshot_is_covered(writer: Writer, searcher: Sear
             assert [s for s in snapshots.newest_first() if s.path == path] == [], (file.name, place)
         file.write_bytes(raw)
     assert next(s.path for s in snapshots.newest_first()) == path
+
+
+def as_format_1(path: Path) -> None:
+    """Turn a snapshot into what the format before would have been: SHA-256 of every file."""
+    document = json.loads((path / "manifest.json").read_text())
+    manifest = document["manifest"] | {"format": 1}
+    for name, facts in manifest["files"].items():
+        del facts["xxh3"]
+        facts["sha256"] = hashlib.sha256((path / name).read_bytes()).hexdigest()
+    own = hashlib.sha256(json.dumps(manifest, indent=1).encode()).hexdigest()
+    (path / "manifest.json").write_text(json.dumps({"manifest": manifest, "sha256": own}, indent=1))
+
+
+def test_a_snapshot_of_the_format_before_is_read_and_checked(writer: Writer, searcher: Searcher) -> None:
+    write(writer)
+    path = snapshot(searcher, writer)
+    searcher.gallery.close()
+    as_format_1(path)
+    snapshots = Snapshots(searcher.folder, writer.store.collection("main"), kind="flat")
+    assert [s.path for s in snapshots.newest_first()] == [path]
+    check_now(searcher.open(), writer)
+    torn = bytearray((path / "times.npy").read_bytes())
+    torn[-1] ^= 1
+    (path / "times.npy").write_bytes(torn)
+    assert list(snapshots.newest_first()) == []
 
 
 def test_a_snapshot_of_a_log_that_was_rolled_back_is_of_no_use(
