@@ -38,6 +38,7 @@ COMMANDS = {
     "evaluate": Command("evaluate", "Score retrieval against a ground truth: MAP@K, intervals, a report."),
     "serve": Command("serve", "Run the search service."),
     "worker": Command("worker", "Run workers that encode: one process a GPU, or on the CPU."),
+    "doctor": Command("doctor", "Check this machine and Redis, and say what to do."),
     "models": Command("models", "List, show and verify models."),
     "fit": Command("fit", "Fit a label-free hasher."),
     "train": Command("train", "Train segmentation and hashing networks."),

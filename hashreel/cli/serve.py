@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from hashreel.cli.doctor import warn_of_problems
 from hashreel.cli.options import engine_settings, service_options
 from hashreel.errors import ForbiddenError, UnavailableError
 
@@ -41,10 +42,9 @@ def cli(redis_url: str | None, data: Path | None, model: str | None, host: str |
     from workers.units import Units
 
     set_up_logging(settings.log_level)
+    warn_of_problems(settings)
     store = Store(connect(settings.redis_url))
     store.check_server()
-    if not store.has_append_only_file():
-        click.echo("WARNING: Redis writes no append-only file; a crash of Redis loses data", err=True)
     device = None if settings.device == "auto" else settings.device
     engine = SearchEngine(
         store, settings, lambda name: load_model(name, device=device, threads=settings.threads or None)

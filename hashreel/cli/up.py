@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from hashreel.cli.doctor import warn_of_problems
 from hashreel.cli.options import engine_settings, service_options
 from hashreel.stack import Stack
 
@@ -32,6 +33,7 @@ def cli(
     search service with its page. Any file that you can read may be indexed.
     """
     settings = engine_settings(redis_url=redis_url, data=data, model=model, host=host, port=port, open_roots=True)
+    warn_of_problems(settings)
     stack = Stack(settings, lambda line: click.echo(line, err=True), lingers=lingers)
     click.echo(f"starting over {settings.data.absolute()} ...", err=True)
     stack.start()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from hashreel.cli.doctor import warn_of_problems
 from hashreel.cli.options import engine_settings, service_options
 from hashreel.stack import running_redis
 
@@ -44,6 +45,8 @@ def cli(
 
         run_worker(settings, name)
         return
+
+    warn_of_problems(settings)
 
     from workers.supervisor import Supervisor, parse_gpus, visible_gpus
 
