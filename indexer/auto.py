@@ -2,7 +2,8 @@
 
 Our exact kind is faster at every size, but FAISS has nothing to compile, and at 200,000 codes it answers in a
 seventh of a millisecond. When a gallery outgrows that, the exact index is built and warmed up beside the flat one,
-which answers until the two are swapped. Codes too long for multi-index hashing go to the GPUs where there are any.
+which answers until the two are swapped; so it is where a large gallery is opened whose kernels are not compiled yet.
+Codes too long for multi-index hashing go to the GPUs where there are any.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from __future__ import annotations
 import copy
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +25,15 @@ from indexer.index import Found, Index, load_index
 from indexer.ranges import Ranges, check_ranges
 from indexer.storage import load_header
 
+if TYPE_CHECKING:
+    from indexer.exact import ExactIndex
+
 __all__ = ["AutoIndex"]
 
 logger = logging.getLogger(__name__)
+
+WARM_UP_S = 2.0
+"""Taking compiled kernels from the cache takes a third of a second; who waits longer is waiting for the compiler."""
 
 
 class AutoIndex(Index):
@@ -70,17 +77,18 @@ class AutoIndex(Index):
         if is_due and self._upgrade is None and not self._failed:
             # The frames as they are now; what is written from here on is remembered and repeated.
             blocks = self._current.items()
-            self._missed = []
-            self._upgrade = threading.Thread(target=self._grow_up, args=(blocks,), name="hashreel-upgrade", daemon=True)
-            self._upgrade.start()
+            self._prepare_beside(lambda: self._grown(blocks))
 
-    def _grow_up(self, blocks: Iterator[tuple[NDArray[np.int64], Codes]]) -> None:
+    def _prepare_beside(self, prepare: Callable[[], Index]) -> threading.Thread:
+        """Have another index made in the background, which then takes the place of the present one."""
+        self._missed = []
+        self._upgrade = threading.Thread(target=self._replace, args=(prepare,), name="hashreel-upgrade", daemon=True)
+        self._upgrade.start()
+        return self._upgrade
+
+    def _replace(self, prepare: Callable[[], Index]) -> None:
         try:
-            larger = self._larger()
-            for ids, codes in blocks:
-                larger.add(ids, codes)
-            larger.compact()
-            larger.warm_up()
+            larger = prepare()
             with self._writing:
                 self._repeat_missed(larger)
                 self._current = larger
@@ -90,6 +98,14 @@ class AutoIndex(Index):
         finally:
             with self._writing:
                 self._missed, self._upgrade = None, None
+
+    def _grown(self, blocks: Iterator[tuple[NDArray[np.int64], Codes]]) -> Index:
+        larger = self._larger()
+        for ids, codes in blocks:
+            larger.add(ids, codes)
+        larger.compact()
+        larger.warm_up()
+        return larger
 
     def _larger(self) -> Index:
         # Imported here, in the upgrading thread: both take a while, and small galleries need neither.
@@ -174,11 +190,23 @@ class AutoIndex(Index):
         index = cls(header["bits"], **options)
         if header["kind"] not in {"flat", "exact"}:
             raise BadInputError(f"{folder} holds an index of kind {header['kind']!r}, not flat or exact")
-        inner = index._options if header["kind"] == "exact" else {}
-        index._current = load_index(folder, header["kind"], mapped, **inner)
+        if header["kind"] == "exact":
+            from indexer.exact import ExactIndex
+
+            index._continue(ExactIndex.load(folder, mapped, **index._options))
+            return index
+        index._current = load_index(folder, header["kind"], mapped)
         with index._writing:
             index._upgrade_if_due()
         return index
+
+    def _continue(self, larger: ExactIndex) -> None:
+        """Go on with an exact index; if its kernels must be compiled first, FAISS answers from its codes until then."""
+        self._prepare_beside(lambda: _warm(larger)).join(WARM_UP_S)
+        with self._writing:
+            if self._current is not larger:
+                logger.info("searches are answered by FAISS while kernels are compiled", extra={"action": "compiling"})
+                self._current = FlatIndex.over(self.bits, *larger.parts())
 
     def status(self) -> dict[str, Any]:
         status = self._current.status()
@@ -189,3 +217,8 @@ class AutoIndex(Index):
             "upgrading": self._upgrade is not None,
             "upgrade_failed": self._failed,
         }
+
+
+def _warm(index: Index) -> Index:
+    index.warm_up()
+    return index

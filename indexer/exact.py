@@ -344,6 +344,11 @@ class ExactIndex(Index):
         words[~is_late] = state.main.codes.reshape(-1, self.num_words)[_main_rows(state, ids[~is_late])]
         return bytes_of(words, self.num_bytes)
 
+    def parts(self) -> tuple[RowState, RowState]:
+        """Return the main part and the delta as rows that a scan can work on; nothing is copied."""
+        state = self._state
+        return state.main.as_rows(state.alive, state.dead, self.num_words), state.delta
+
     def save(self, folder: str | Path) -> None:
         state = self._state
         arrays = state.main.arrays() | {"main_alive": state.alive}

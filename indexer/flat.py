@@ -70,6 +70,17 @@ class FlatIndex(Index):
         self._writing = threading.Lock()
         self._begin(no_rows(self.num_words))
 
+    @classmethod
+    def over(cls, bits: int, *parts: RowState) -> FlatIndex:
+        """Return an index over rows that lie somewhere already: the first part's codes are not copied."""
+        index = cls(bits)
+        index._begin(parts[0])
+        for part in parts[1:]:
+            for ids, words in part.blocks(None, 65_536):
+                index._rows.add(ids, words)
+        index._state = index._rows.state()
+        return index
+
     def _begin(self, state: RowState) -> None:
         self._rows = RowStore(state)
         self._state = self._rows.state()

@@ -14,6 +14,7 @@ from indexer.kernels.rows import MARK_SHIFT
 from indexer.multi_index import build_tables, masks_by_ring, plan_tables
 from indexer.ranges import Ranges
 from indexer.rowstore import RowState
+from indexer.runs import Runs
 
 __all__ = ["ALL_ALIVE", "NO_LOWS", "NO_MARKS", "SortedPart", "empty_part", "fold"]
 
@@ -73,6 +74,25 @@ class SortedPart:
     def part(self, alive: NDArray[np.uint64], row_ranges: Ranges) -> Part:
         """Return the bundle that kernels take."""
         return Part(self.codes, NO_LOWS, alive, self.first_rows, self.first_ids, self.run_marks, True, row_ranges)
+
+    def as_rows(self, alive: NDArray[np.uint64], dead: int, words: int) -> RowState:
+        """Return the part as rows that a scan can work on; codes are shared.
+
+        Args:
+            alive: its bitmap.
+            dead: how many of its rows are dead.
+            words: 64-bit words of a code.
+        """
+        starts, lengths = self.first_rows, np.diff(self.first_rows, append=self.num_rows)
+        bitmap = alive.view(np.uint8) if dead else None
+        if bitmap is not None:
+            bits = np.unpackbits(bitmap, count=self.num_rows, bitorder="little")
+            changes = np.flatnonzero(bits[1:] != bits[:-1]) + 1
+            edges = np.unique(np.concatenate((changes, self.first_rows, [self.num_rows])))
+            lives = bits[edges[:-1]] == 1
+            starts, lengths = edges[:-1][lives], np.diff(edges)[lives]
+        runs = Runs(self.first_rows, self.first_ids, self.ids_of(starts), starts, lengths)
+        return RowState(self.codes.reshape(-1, words), runs, bitmap, self.num_rows - dead, True)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return everything but the masks, by name."""

@@ -1,6 +1,7 @@
 """Saved indexes: what is read back, and what is refused."""
 
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from index_reference import Reference, assert_equals_reference, random_codes
 
 from hashreel.errors import BadInputError
 from indexer import make_index
+from indexer.exact import ExactIndex
 from indexer.index import load_index
 
 KINDS = {"flat": {}, "exact": {"table_rows": 1, "probe_effort": 1e9, "background": False}}
@@ -54,9 +56,40 @@ def test_auto_takes_what_it_could_have_become(tmp_path):
     for kind in KINDS:
         index, reference = saved(kind, tmp_path / kind)
         loaded = load_index(tmp_path / kind, "auto")
+        loaded.close()  # the first time on a machine, kernels are compiled meanwhile
         assert loaded.status()["now"] == kind
         assert_equals_reference(loaded, reference, reference.codes[:2], (10,))
         assert len(loaded) == len(index)
+
+
+@pytest.mark.parametrize("is_compact", [False, True])
+@pytest.mark.parametrize("bits", [48, 128])
+def test_flat_answers_from_an_exact_index_whose_kernels_are_being_compiled(monkeypatch, tmp_path, bits, is_compact):
+    index, reference = saved("exact", tmp_path, bits)
+    if is_compact:
+        index.compact()
+        index.save(tmp_path)
+    compiled, warm_up = threading.Event(), ExactIndex.warm_up
+
+    def compile_slowly(self):
+        compiled.wait()
+        warm_up(self)
+
+    monkeypatch.setattr(ExactIndex, "warm_up", compile_slowly)
+    monkeypatch.setattr("indexer.auto.WARM_UP_S", 0.01)
+    loaded = load_index(tmp_path, "auto", exact=KINDS["exact"])
+    assert (loaded.status()["now"], loaded.status()["upgrading"]) == ("flat", True)
+    queries = reference.codes[:3]
+    assert_equals_reference(loaded, reference, queries, (10, 5_000), (8,), np.array([[50, 2_700]]))
+    new = random_codes(np.random.default_rng(1), 50, bits)
+    for target in (loaded, reference):
+        target.delete_range(0, 20)
+        target.add(np.arange(120, 170), new)
+    assert_equals_reference(loaded, reference, queries, (10, 5_000), (8,))
+    compiled.set()
+    loaded.close()
+    assert (loaded.status()["now"], loaded.status()["upgrading"]) == ("exact", False)
+    assert_equals_reference(loaded, reference, queries, (10, 5_000), (8,))
 
 
 def test_a_frozen_index_stays_as_it_is():
