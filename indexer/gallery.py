@@ -281,6 +281,15 @@ class Gallery:
             state = self._ready()
             return read(state.index, state.columns), state.position
 
+    def describe(self, frames: NDArray[np.int64], distances: NDArray[np.int32]) -> list[FoundFrame]:
+        """Return what is known of frames, in their order; inside :meth:`look` all of them are there.
+
+        Args:
+            frames: int64 [n], ids of the gallery's frames.
+            distances: int32 [n], their distances to whatever they were searched with.
+        """
+        return _describe(self._ready(), distances, frames)
+
     def videos_with_frames(self) -> int:
         """Return how many videos have frames here."""
         return len(self._state.columns.videos) if self._state else 0
@@ -525,17 +534,37 @@ class _Changes:
 
 
 def _apply(state: _State, entries: Sequence[Entry], changes: _Changes) -> None:
-    for entry in entries:
-        if entry.op == "put" and not state.columns.has_chunk(entry.video, entry.chunk):
-            chunk = changes.chunks[entry.video, entry.chunk]
-            _take(state, entry.video, entry.chunk, changes.records.get(entry.video), chunk)
-        elif entry.op in {"delete", "replace"}:
-            state.lost = {pair: why for pair, why in state.lost.items() if pair[0] != entry.video}
-            if state.columns.drop(entry.video):
-                state.index.delete_range(*video_range(entry.video))
-        elif entry.op == "meta" and entry.tags is not None and entry.video in state.columns.videos:
-            state.columns.videos[entry.video].tags = entry.tags
-        state.position = entry.position
+    """Bring a gallery from one position of the log to a later one; no search may see what is in between.
+
+    Deleted videos leave the index together in the end: a large index copies its bitmap at each deletion.
+    """
+    gone: set[int] = set()
+    try:
+        for entry in entries:
+            _apply_one(state, entry, changes, gone)
+            state.position = entry.position
+    finally:
+        _bury(state, gone)
+
+
+def _apply_one(state: _State, entry: Entry, changes: _Changes, gone: set[int]) -> None:
+    if entry.op == "put" and not state.columns.has_chunk(entry.video, entry.chunk):
+        if entry.video in gone:
+            _bury(state, gone)
+        chunk = changes.chunks[entry.video, entry.chunk]
+        _take(state, entry.video, entry.chunk, changes.records.get(entry.video), chunk)
+    elif entry.op in {"delete", "replace"}:
+        state.lost = {pair: why for pair, why in state.lost.items() if pair[0] != entry.video}
+        if state.columns.drop(entry.video):
+            gone.add(entry.video)
+    elif entry.op == "meta" and entry.tags is not None and entry.video in state.columns.videos:
+        state.columns.videos[entry.video].tags = entry.tags
+
+
+def _bury(state: _State, gone: set[int]) -> None:
+    if gone:
+        state.index.delete_ranges(np.array([video_range(video) for video in sorted(gone)], np.int64))
+        gone.clear()
 
 
 def _take(state: _State, video: int, number: int, record: VideoRecord | None, chunk: Chunk | str) -> None:

@@ -16,6 +16,7 @@ from stored_gallery import add_video, alive_chunks, fill_video, make_chunk, make
 from hashreel.errors import NotFoundError
 from indexer.chunks import frame_id
 from indexer.columns import Filter
+from indexer.flat import FlatIndex
 from indexer.gallery import Found, Gallery
 from indexer.snapshots import Snapshots
 from indexer.store import Store, connect
@@ -163,6 +164,30 @@ def test_log_trimmed_under_a_reader_makes_it_rebuild(writer: Writer, open_galler
         writer.store.redis.xtrim(f"hr:g:{writer.generation.id}:log", maxlen=2, approximate=False)
     check_now(gallery, writer)
     assert gallery.problem == ""
+
+
+def test_videos_deleted_together_leave_the_index_together(
+    writer: Writer, open_gallery: MakeGallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery = open_gallery(writer.store)
+    numbers = [writer.commit_new() for _ in range(40)]
+    check_now(gallery, writer)
+    calls: list[int] = []
+    delete_ranges = FlatIndex.delete_ranges
+
+    def counted(index: FlatIndex, ranges: np.ndarray) -> int:
+        calls.append(len(ranges))
+        return delete_ranges(index, ranges)
+
+    monkeypatch.setattr(FlatIndex, "delete_ranges", counted)
+    with gallery._lock.reading():  # the follower waits to apply what it has read
+        for number in numbers[:30]:
+            writer.store.delete(number)
+        writer.commit_new()
+    writer.mirror.follow()
+    check_now(gallery, writer, top=1000)
+    assert sum(calls) == 30
+    assert len(calls) <= 3
 
 
 # What a search returns
