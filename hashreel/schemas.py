@@ -110,7 +110,10 @@ class Policy(_Request):
 
 
 class Query(_Request):
-    """What is searched for: exactly one of the fields (``box`` goes with ``image``)."""
+    """What is searched for: one of the fields (``box`` goes with ``image``).
+
+    None of them where ``concepts`` are searched for by themselves, or frames like those in ``more``.
+    """
 
     image: Annotated[str | None, Field(description="A picture file (JPEG, PNG, WebP ...), base64.")] = None
     frame: Annotated[FrameId | None, Field(description="Id of an indexed frame.")] = None
@@ -122,8 +125,8 @@ class Query(_Request):
     @model_validator(mode="after")
     def _one(self) -> Self:
         given = [name for name in ("image", "frame", "code") if getattr(self, name) is not None]
-        if len(given) != 1:
-            raise ValueError(f"a query has exactly one of image, frame, code; got {given or 'none'}")
+        if len(given) > 1:
+            raise ValueError(f"a query has exactly one of image, frame, code; got {given}")
         if self.box is not None and self.image is None:
             raise ValueError("box goes with image")
         return self
@@ -138,6 +141,11 @@ class SearchOptions(_Request):
     videos: Annotated[list[VideoId] | None, Field(max_length=10_000, description="Only these videos.")] = None
     tags: Annotated[
         TagsWanted | None,
+    @property
+    def is_empty(self) -> bool:
+        """Whether it names nothing."""
+        return self.image is None and self.frame is None and self.code is None
+
         Field(description="Only videos with all of these tags; of several values of one tag, any."),
     ] = None
     between: Annotated[
@@ -163,6 +171,10 @@ class SearchOptions(_Request):
     ] = "id"
     min_position: Annotated[LogId | None, Field(description="Log id that the answer must have seen.")] = None
     consistency: Annotated[Literal["latest", "eventual"], Field(description="`latest` reads the log's tail first.")] = (
+    more: Annotated[
+        list[FrameId] | None, Field(max_length=64, description="More like these frames; changes the order of all hits.")
+    ] = None
+    less: Annotated[list[FrameId] | None, Field(max_length=64, description="Less like these frames.")] = None
         "latest"
     )
 
@@ -180,6 +192,8 @@ class SearchRequest(SearchOptions):
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"query": {"code": "8f01a2b3c4d5"}, "top": 5, "tags": {"case": "17"}}]}
+        if (self.more or self.less) and (self.radius is not None or self.ties != "id"):
+            raise ValueError("more and less order all frames by a weighted distance; radius and ties do not go with it")
     )
 
     query: Query
@@ -193,6 +207,16 @@ class BatchRequest(_Request):
 
 class Position(_Reply):
     """A place in the log: which generation, and the last entry that was seen."""
+
+    @model_validator(mode="after")
+    def _searches_for_something(self) -> Self:
+        if self.query.is_empty and not self.more and not self.concepts:
+            raise ValueError(
+                "a query has exactly one of image, frame, code; got none, which only goes with concepts or more"
+            )
+        if self.query.is_empty and not self.more and (self.radius is not None or self.less or self.ties != "id"):
+            raise ValueError("concepts by themselves have no distance: radius, less and ties need a query")
+        return self
 
     generation: str
     log_id: str
@@ -224,6 +248,13 @@ class HitModel(_Reply):
         """The hit's presentation time in seconds."""
         return self.time_ms / 1000
 
+    score: Annotated[
+        float | None,
+        Field(
+            description="What the order goes by where that is not the distance: the weighted distance after `more` and "
+            "`less` (ascending), or the least area of the concepts that were searched for by themselves (descending)."
+        ),
+    ] = None
 
 class Answer(_Reply):
     """The answer to one query; hits ordered by (distance, frame id)."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import binascii
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import redis
 
 import hashreel
-from encoder.codes import binarise, code_from_hex
+from encoder.codes import binarise, code_from_hex, num_code_bytes
 from encoder.pictures import crop_box, load_picture
 from encoder.scaling import Image, scale_short_side
 from hashreel.errors import (
@@ -23,12 +25,16 @@ from hashreel.errors import (
     UnavailableError,
 )
 from hashreel.schemas import Answer, ClipAnswer, ClipOptions, Health, Query, SearchRequest
-from indexer.gallery import Gallery
+from indexer.columns import Columns
+from indexer.gallery import Found, FoundFrame, Gallery
+from indexer.index import Index
 from indexer.records import Generation
 from search.catalogue import Catalogue
 from search.clips import clip_answer, encode_clip
 from search.collection_keeper import CollectionKeeper
-from search.replies import EncodedQuery, answer_of, filter_of
+from search.feedback import refine
+from search.rankings import by_areas, by_weights
+from search.replies import EncodedQuery, answer_of, concept_mask, filter_of
 from search.upkeep import IndexUpkeep
 
 if TYPE_CHECKING:
@@ -57,12 +63,18 @@ class SearchEngine(Catalogue, CollectionKeeper, IndexUpkeep):
         if request.top > self._settings.max_top:
             raise TooLargeError(f"top is {request.top}; this service answers with at most {self._settings.max_top}")
         gallery = self._gallery(request.collection)
-        if request.query.frame is not None:
+        if request.query.frame is not None or request.more or request.less:
             # A frame that was committed just now is to be found as a query, too.
             self._catch_up(gallery, request)
-        query = self._encoded(request, gallery)
+        query = self._refined(request, self._encoded(request, gallery), gallery)
         behind, stale = self._catch_up(gallery, request)
         begun = time.perf_counter()
+        if query.weights is not None or request.query.is_empty:
+            found, scores = self._ranked(request, query, gallery)
+            search_ms = 1000 * (time.perf_counter() - begun)
+            return answer_of(
+                found, gallery.generation, query, behind=behind, stale=stale, search_ms=search_ms, scores=scores
+            )
         found = gallery.search(
             query.code,
             request.top,
@@ -96,11 +108,44 @@ class SearchEngine(Catalogue, CollectionKeeper, IndexUpkeep):
             raise BadInputError("ties=asymmetric needs a query picture (its real-valued outputs) and no grouping")
         if request.exclude_self and query.frame is None:
             raise BadInputError("exclude_self goes with a query frame")
+        if query.is_empty:
+            return EncodedQuery(np.zeros(num_code_bytes(gallery.generation.bits), np.uint8))
         if query.code is not None:
             return EncodedQuery(code_from_hex(query.code, gallery.generation.bits))
         if query.frame is not None:
             return EncodedQuery(gallery.frame(int(query.frame)).code)
         return self._encode_picture(query, gallery.generation, with_outputs=request.ties == "asymmetric")
+
+    def _refined(self, request: SearchRequest, query: EncodedQuery, gallery: Gallery) -> EncodedQuery:
+        """Return the query as frames that are marked "more" or "less" change it."""
+        if not (request.more or request.less):
+            return query
+        width = num_code_bytes(gallery.generation.bits)
+        more, less = (
+            np.array([gallery.frame(int(frame)).code for frame in marked or ()], np.uint8).reshape(-1, width)
+            for marked in (request.more, request.less)
+        )
+        own = None if request.query.is_empty else query.code
+        code, weights = refine(own, more, less, gallery.generation.bits)
+        return replace(query, code=code, weights=weights, outputs=None)
+
+    def _ranked(self, request: SearchRequest, query: EncodedQuery, gallery: Gallery) -> tuple[Found, list[float]]:
+        """Return frames in another order than by distance: by weights, or by the areas of concepts."""
+        is_grouped = request.group_by == "video"
+        if query.weights is not None:
+            ranking = by_weights(query.code, query.weights, request.top, is_grouped=is_grouped)
+        else:
+            mask = concept_mask(request.concepts or (), gallery.generation)
+            ranking = by_areas(mask, request.top, is_grouped=is_grouped)
+        filter_ = filter_of(request, gallery.generation)
+
+        def read(index: Index, columns: Columns) -> tuple[list[FoundFrame], list[float], int]:
+            allowed = columns.allowed(filter_) if filter_ else None
+            ranked = ranking(index, columns, allowed)
+            return gallery.describe(ranked.frames, ranked.distances), ranked.scores.tolist(), len(index)
+
+        (frames, scores, size), position = gallery.look(read)
+        return Found(frames, 0, position, size), scores
 
     def _model_of(self, generation: Generation) -> Model:
         """Return the model that made a generation's codes."""

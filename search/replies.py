@@ -16,7 +16,7 @@ from indexer.columns import Filter
 from indexer.gallery import Found, FoundFrame
 from indexer.records import Generation, VideoRecord
 
-__all__ = ["EncodedQuery", "answer_of", "filter_of", "video_model"]
+__all__ = ["EncodedQuery", "answer_of", "concept_mask", "filter_of", "video_model"]
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,14 @@ class EncodedQuery:
     Attributes:
         code: uint8 [ceil(bits / 8)].
         outputs: float32 [bits], the network's real-valued outputs, where the tie order asks for them.
+        weights: float32 [bits], the weight of each bit, where marked frames have refined the query.
     """
 
     code: Codes
     outputs: NDArray[np.float32] | None = None
     decode_ms: float = 0.0
     encode_ms: float = 0.0
+    weights: NDArray[np.float32] | None = None
 
 
 def filter_of(request: SearchRequest, generation: Generation) -> Filter | None:
@@ -43,13 +45,13 @@ def filter_of(request: SearchRequest, generation: Generation) -> Filter | None:
         request.between,
         request.exclude_video,
         own,
-        _concept_mask(request.concepts or (), generation),
+        concept_mask(request.concepts or (), generation),
         max(1, int(area_levels(np.array(request.min_area)))) if request.min_area else 1,
     )
     return None if filter_.is_empty else filter_
 
 
-def _concept_mask(names: Sequence[str], generation: Generation) -> int:
+def concept_mask(names: Sequence[str], generation: Generation) -> int:
     """Return the mask of concepts; BadInputError naming those that there are if one is unknown."""
     known = {name: bit for bit, name in enumerate(generation.concepts)}
     unknown = [name for name in names if name not in known]
@@ -60,11 +62,19 @@ def _concept_mask(names: Sequence[str], generation: Generation) -> int:
 
 
 def answer_of(
-    found: Found, generation: Generation, query: EncodedQuery, *, behind: bool, stale: bool, search_ms: float
+    found: Found,
+    generation: Generation,
+    query: EncodedQuery,
+    *,
+    behind: bool,
+    stale: bool,
+    search_ms: float,
+    scores: Sequence[float] | None = None,
 ) -> Answer:
-    """Return an answer in its wire form."""
+    """Return an answer in its wire form; ``scores`` are what the order goes by, where that is not the distance."""
+    told = scores if scores is not None else [None] * len(found.frames)
     return Answer(
-        hits=[_hit(frame, generation.concepts) for frame in found.frames],
+        hits=[_hit(frame, generation.concepts, score) for frame, score in zip(found.frames, told, strict=True)],
         code=code_to_hex(query.code),
         bits=generation.bits,
         fingerprint=generation.fingerprint,
@@ -79,7 +89,7 @@ def answer_of(
     )
 
 
-def _hit(frame: FoundFrame, names: Sequence[str]) -> HitModel:
+def _hit(frame: FoundFrame, names: Sequence[str], score: float | None) -> HitModel:
     seen = [ConceptArea(name=n, area=round(float(a), 3)) for n, a in zip(names, frame.areas, strict=False) if a > 0]
     return HitModel(
         video=frame.video,
@@ -88,6 +98,7 @@ def _hit(frame: FoundFrame, names: Sequence[str]) -> HitModel:
         distance=frame.distance,
         frame_id=str(frame.frame_id),
         code=code_to_hex(frame.code),
+        score=None if score is None else round(score, 4),
         tags=frame.tags,
         concepts=sorted(seen, key=lambda concept: -concept.area),
     )

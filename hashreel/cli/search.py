@@ -28,7 +28,7 @@ CSV_COLUMNS = ("rank", "distance", "video", "source", "time_ms", "frame_id", "co
 
 
 @click.command(epilog="Examples: hashreel search query.jpg --top 5 --tag case=17, or hashreel search clip:clip.mp4")
-@click.argument("query")
+@click.argument("query", required=False)
 @click.option("--top", type=click.IntRange(0), default=10, show_default=True, help="Number of hits.")
 @click.option("--radius", type=click.IntRange(0, 256), help="Largest Hamming distance, inclusive.")
 @click.option("--box", metavar="X,Y,W,H", help="Search for this part of the picture; fractions of its size.")
@@ -44,6 +44,8 @@ CSV_COLUMNS = ("rank", "distance", "video", "source", "time_ms", "frame_id", "co
 @click.option("--group", type=click.Choice(["video"]), help="The best frame of each video.")
 @click.option("--concept", "concepts", multiple=True, help="Only frames in which the model sees this; repeatable.")
 @click.option("--min-area", type=click.FloatRange(0, 1, min_open=True), help="Least share that a --concept covers.")
+@click.option("--more", multiple=True, metavar="FRAME", help="More like this frame; repeatable. Orders all hits anew.")
+@click.option("--less", multiple=True, metavar="FRAME", help="Less like this frame; repeatable.")
 @click.option("--exclude-self", is_flag=True, help="Leave the query frame itself out (with frame:ID).")
 @click.option(
     "--ties",
@@ -57,7 +59,7 @@ CSV_COLUMNS = ("rank", "distance", "video", "source", "time_ms", "frame_id", "co
 @client_options
 @json_option
 def cli(
-    query: str,
+    query: str | None,
     top: int,
     radius: int | None,
     box: str | None,
@@ -67,6 +69,8 @@ def cli(
     group: Literal["video"] | None,
     concepts: tuple[str, ...],
     min_area: float | None,
+    more: tuple[str, ...],
+    less: tuple[str, ...],
     exclude_self: bool,
     ties: Literal["id", "asymmetric"],
     collection: str | None,
@@ -79,11 +83,14 @@ def cli(
     """Find the moments that look like QUERY: a picture file, frame:ID, code:HEX, or clip:FILE.
 
     A clip gives stretches of videos, aligned in time; of the options only filters of videos and times go with it.
+    Without QUERY, frames with a --concept come by its area, and frames like those of --more by their likeness.
     """
-    if query.startswith(PREFIX):
+    if query is None and not (concepts or more):
+        raise click.UsageError("QUERY is missing; only --concept and --more do without one")
+    if query is not None and query.startswith(PREFIX):
         _refuse_with_clips(
             {"--radius": radius, "--box": box, "--group": group, "--concept": concepts, "--min-area": min_area,
-             "--exclude-self": exclude_self, "--ties": ties != "id"}
+             "--exclude-self": exclude_self, "--more": more, "--less": less, "--ties": ties != "id"}
         )  # fmt: skip
         options = {
             "tags": parse_tag_filter(tags),
@@ -106,6 +113,8 @@ def cli(
             group_by=group,
             concepts=list(concepts) or None,
             min_area=min_area,
+            more=more or None,
+            less=less or None,
             exclude_self=exclude_self,
             ties=ties,
             collection=collection,

@@ -70,7 +70,7 @@ class AsyncClient:
             self._stack.leave()
             self._stack = None
 
-    async def search(self, query: QueryLike, top: int = 10, **options: Unpack[SearchKeywords]) -> Hits:
+    async def search(self, query: QueryLike = None, top: int = 10, **options: Unpack[SearchKeywords]) -> Hits:
         """Return the nearest frames; see ``Client.search``."""
         # In a thread, since it may read and encode a picture.
         call = await asyncio.to_thread(calls.search, query, top, options)

@@ -26,6 +26,7 @@ from hashreel.schemas import (
     EnqueueRequest,
     Failures,
     Health,
+    HitModel,
     ImportedVideos,
     IndexStatus,
     IndexVerification,
@@ -74,6 +75,8 @@ class SearchKeywords(TypedDict, total=False):
     exclude_video: int | None
     concepts: list[str] | None
     min_area: float | None
+    more: Iterable[HitModel | str] | None
+    less: Iterable[HitModel | str] | None
     exclude_self: bool
     ties: Literal["id", "asymmetric"]
     min_position: str | None
@@ -145,7 +148,15 @@ def search_fields(query: QueryLike, top: int, options: SearchKeywords) -> dict[s
         fields["between"] = tuple(round(seconds * 1000) for seconds in fields["between"])
     if fields.get("videos") is not None:
         fields["videos"] = list(fields["videos"])
+    for name in ("more", "less"):
+        if fields.get(name) is not None:
+            fields[name] = [_frame_of(mark) for mark in fields[name]]
     return fields
+
+
+def _frame_of(mark: HitModel | str | int) -> str:
+    """Return the frame id of a hit, of "frame:ID" or of the id itself."""
+    return mark.frame_id if isinstance(mark, HitModel) else str(mark).removeprefix("frame:")
 
 
 def search(query: QueryLike, top: int, options: SearchKeywords) -> Call[Answer]:

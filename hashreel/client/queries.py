@@ -18,7 +18,7 @@ from hashreel.schemas import HitModel, Query
 
 __all__ = ["QueryLike", "query_of"]
 
-QueryLike: TypeAlias = "str | os.PathLike[str] | bytes | HitModel | Any"
+QueryLike: TypeAlias = "str | os.PathLike[str] | bytes | HitModel | Any | None"
 """A path, picture bytes, a PIL or numpy picture, a hit, ``"frame:ID"`` or ``"code:HEX"``."""
 
 ACCEPTED = "accepted are a path, picture bytes, a PIL or numpy picture, a hit, 'frame:ID' and 'code:HEX'"
@@ -28,7 +28,7 @@ def query_of(value: QueryLike, box: tuple[float, float, float, float] | None = N
     """Return the query for ``value``; text that names an existing file is that file.
 
     Args:
-        value: What to search for.
+        value: What to search for; None where concepts are searched for by themselves, or frames like marked ones.
         box: x, y, width, height in [0, 1] of the part of the picture to search for.
 
     Raises:
@@ -43,6 +43,8 @@ def query_of(value: QueryLike, box: tuple[float, float, float, float] | None = N
 
 
 def _fields(value: QueryLike) -> dict[str, str]:
+    if value is None:
+        return {}
     if isinstance(value, HitModel):
         return {"frame": value.frame_id}
     if isinstance(value, str | os.PathLike):

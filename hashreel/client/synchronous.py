@@ -92,12 +92,13 @@ class Client:
             self._stack.leave()
             self._stack = None
 
-    def search(self, query: QueryLike, top: int = 10, **options: Unpack[SearchKeywords]) -> Hits:
+    def search(self, query: QueryLike = None, top: int = 10, **options: Unpack[SearchKeywords]) -> Hits:
         """Return the nearest frames in order of (distance, frame id).
 
         Args:
             query: A path or bytes of a picture, a PIL or numpy picture (uint8, RGB), a hit, ``"frame:ID"`` or
-                ``"code:HEX"``. Text that names an existing file is that file.
+                ``"code:HEX"``. Text that names an existing file is that file. None searches for ``concepts`` by
+                themselves, the largest first, or for frames like those in ``more``.
             top: Number of hits; of videos, when grouped.
             **options: ``radius``: largest Hamming distance, inclusive. ``box``: x, y, width, height in [0, 1] of
                 the part of the picture to search for. ``tags``: only videos with all of these. ``videos``: only
@@ -118,6 +119,8 @@ class Client:
         return [Hits(answer, self.thumbnail) for answer in answers_of(batch)]
 
     def search_clip(self, clip: str | os.PathLike[str], top: int = 10, **options: Unpack[ClipKeywords]) -> Stretches:
+                ``concepts``: only frames in which the model sees all of these, each over ``min_area`` of the picture.
+                ``more``, ``less``: hits or frame ids; all hits are ordered anew, like these and unlike those.
         """Return the stretches of videos that a clip matches, best first.
 
         Args:

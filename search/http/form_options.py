@@ -13,7 +13,14 @@ from hashreel.schemas import MAX_VIDEO, SearchOptions
 __all__ = ["FORM_FIELDS", "TAG", "options_from_form", "options_parameters", "split_tag"]
 
 TAG = r"^[^=\x00-\x1f]{1,64}=[^\x00-\x1f]{0,256}$"
-LISTS = {"video": "videos", "videos": "videos", "concept": "concepts", "concepts": "concepts"}
+LISTS = {
+    "video": "videos",
+    "videos": "videos",
+    "concept": "concepts",
+    "concepts": "concepts",
+    "more": "more",
+    "less": "less",
+}
 NUMBERS = {"box": 4, "between": 2}
 TEXTS: dict[str, tuple[str, dict[str, Any]]] = {
     "tags": ("tag", {"type": "array", "items": {"type": "string", "pattern": TAG}}),
@@ -91,7 +98,7 @@ def _form_fields() -> dict[str, Any]:
         name: {**field.get("anyOf", [{}])[0], **{key: value for key, value in field.items() if key != "anyOf"}}
         for name, field in SearchOptions.model_json_schema()["properties"].items()
     }
-    for name in ("tags", "videos", "between", "concepts"):
+    for name in ("tags", "videos", "between", "concepts", "more", "less"):
         del options[name]
     options["tag"] = {
         "type": "array",
@@ -100,6 +107,9 @@ def _form_fields() -> dict[str, Any]:
     }
     options["video"] = {"type": "array", "items": {"type": "integer"}, "description": "May come repeatedly."}
     options["concept"] = {"type": "array", "items": {"type": "string"}, "description": "May come repeatedly."}
+    for name in ("more", "less"):
+        frames = {"type": "array", "items": {"type": "string", "pattern": "^[0-9]{1,19}$"}}
+        options[name] = {**frames, "description": f"{name.capitalize()} like this frame; may come repeatedly."}
     options["between"] = {"type": "string", "description": "start,end in milliseconds."}
     options["box"] = {"type": "string", "description": "x,y,width,height in [0, 1]: the part to search for."}
     options["image"] = {"type": "string", "format": "binary", "description": "A picture file."}

@@ -30,7 +30,7 @@ class Metrics:
         )
         self._stages = {name: stage.labels(name) for name in STAGES}
         kinds = Counter("hashreel_queries", "Answered queries by kind.", ["kind"], registry=self.registry)
-        self._kinds = {name: kinds.labels(name) for name in ("image", "frame", "code")}
+        self._kinds = {name: kinds.labels(name) for name in ("image", "frame", "code", "none")}
         self._behind = Counter(
             "hashreel_queries_behind", "Answers that gave up waiting for the log's tail.", registry=self.registry
         )
@@ -56,7 +56,7 @@ class Metrics:
             answer: What was answered; its stage times are in milliseconds.
             seconds: From the complete request to the answer.
         """
-        kind = "code" if query.code is not None else "frame" if query.frame is not None else "image"
+        kind = next((name for name in ("code", "frame", "image") if getattr(query, name) is not None), "none")
         self._kinds[kind].inc()
         if kind == "image":
             self._stages["decode_query"].observe(answer.decode_ms / 1000)

@@ -46,6 +46,8 @@ def test_every_option_of_the_json_request_reaches_the_engine(service):
         "exclude_video": 2,
         "concepts": ["road"],
         "min_area": 0.25,
+        "more": None,
+        "less": None,
         "exclude_self": False,
         "ties": "id",
         "min_position": "5-0",
