@@ -158,6 +158,21 @@ class Stack:
             self.stop()
             raise
 
+    def start_redis(self) -> str:
+        """Start only the folder's Redis, for work on its data; return its address. ``stop`` ends it.
+
+        Raises:
+            ConflictError: If a stack runs over the folder.
+            UnavailableError: If the server cannot read its files; the message holds the end of its log.
+        """
+        try:
+            self._open_folder()
+            self._start_redis()
+        except BaseException:
+            self.stop()
+            raise
+        return str(self._settings.redis_url)
+
     @property
     def is_stopping(self) -> bool:
         """Whether a signal has asked for the end."""

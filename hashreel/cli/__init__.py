@@ -39,6 +39,8 @@ COMMANDS = {
     "serve": Command("serve", "Run the search service."),
     "worker": Command("worker", "Run workers that encode: one process a GPU, or on the CPU."),
     "doctor": Command("doctor", "Check this machine and Redis, and say what to do."),
+    "backup": Command("backup", "Write everything that cannot be made again into one file."),
+    "restore": Command("restore", "Restore a backup into an empty folder."),
     "models": Command("models", "List, show and verify models."),
     "fit": Command("fit", "Fit a label-free hasher."),
     "train": Command("train", "Train segmentation and hashing networks."),

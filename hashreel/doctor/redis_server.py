@@ -67,7 +67,7 @@ def _info(client: redis.Redis) -> dict[str, Any]:
     import redis
 
     try:
-        return cast("dict[str, Any]", client.info())
+        return client.info()
     except redis.ResponseError:
         return {}
 
@@ -155,7 +155,7 @@ def _memory(info: dict[str, Any]) -> Finding:
 
 def _clock(client: redis.Redis, settings: Settings) -> Finding:
     before = time.time()
-    seconds, micros = cast("tuple[int, int]", client.time())
+    seconds, micros = client.time()
     skew = seconds + micros / 1e6 - (before + time.time()) / 2
     said = f"Redis's clock is {abs(skew):.2f} s {'ahead of' if skew > 0 else 'behind'} this machine's"
     advice = "run a time service (chrony, systemd-timesyncd) on both"
