@@ -19,8 +19,10 @@ __all__ = [
     "MissingExtraError",
     "ModelFileError",
     "NotFoundError",
+    "RateLimitedError",
     "StorageFullError",
     "TooLargeError",
+    "UnauthorizedError",
     "UnavailableError",
     "WaitTimeoutError",
 ]
@@ -76,6 +78,12 @@ class ForbiddenError(HashreelError):
     status = 403
 
 
+class UnauthorizedError(ForbiddenError):
+    """The service asks for a key, and none that opens it was sent."""
+
+    status = 401
+
+
 class UnavailableError(HashreelError):
     """A part that is needed for this is not running or not ready."""
 
@@ -84,6 +92,16 @@ class UnavailableError(HashreelError):
 
 class BehindError(UnavailableError):
     """The index has not reached the log position that was asked for."""
+
+
+class RateLimitedError(UnavailableError):
+    """The key was used more often than it may be."""
+
+    status = 429
+
+    def __init__(self, message: str | None = None, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class LogCorruptError(HashreelError):

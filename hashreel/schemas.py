@@ -15,6 +15,11 @@ from hashreel.errors import HashreelError
 
 __all__ = [
     "Answer",
+    "ApiKeyModel",
+    "ApiKeyRequest",
+    "ApiKeys",
+    "AuditEntry",
+    "AuditPage",
     "Batch",
     "BatchItem",
     "BatchRequest",
@@ -42,13 +47,16 @@ __all__ = [
     "JobCounts",
     "JobModel",
     "Jobs",
+    "NewApiKey",
     "NotReady",
     "Policy",
     "Position",
     "Problem",
     "Query",
     "ReencodeRequest",
+    "Scope",
     "SearchRequest",
+    "SessionModel",
     "TagsRequest",
     "Upload",
     "VideoModel",
@@ -58,6 +66,8 @@ __all__ = [
 
 VideoState = Literal["queued", "encoding", "indexed", "failed", "cancelled"]
 JobState = Literal["queued", "running", "done", "cancelled"]
+Scope = Literal["read", "write", "admin"]
+AuditAction = Literal["search", "view", "export", "change", "delete"]
 EvaluationState = Literal["queued", "running", "done", "failed", "cancelled"]
 Tags = dict[str, str]
 
@@ -131,6 +141,11 @@ class Query(_Request):
             raise ValueError("box goes with image")
         return self
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it names nothing."""
+        return self.image is None and self.frame is None and self.code is None
+
 
 class SearchOptions(_Request):
     """How the gallery is searched; the same for every form of query."""
@@ -141,11 +156,6 @@ class SearchOptions(_Request):
     videos: Annotated[list[VideoId] | None, Field(max_length=10_000, description="Only these videos.")] = None
     tags: Annotated[
         TagsWanted | None,
-    @property
-    def is_empty(self) -> bool:
-        """Whether it names nothing."""
-        return self.image is None and self.frame is None and self.code is None
-
         Field(description="Only videos with all of these tags; of several values of one tag, any."),
     ] = None
     between: Annotated[
@@ -161,6 +171,10 @@ class SearchOptions(_Request):
     min_area: Annotated[
         float | None, Field(gt=0, le=1, description="Least share of the picture that each of `concepts` covers.")
     ] = None
+    more: Annotated[
+        list[FrameId] | None, Field(max_length=64, description="More like these frames; changes the order of all hits.")
+    ] = None
+    less: Annotated[list[FrameId] | None, Field(max_length=64, description="Less like these frames.")] = None
     exclude_self: Annotated[bool, Field(description="Leave the query's own frame out; for frame queries.")] = False
     ties: Annotated[
         Literal["id", "asymmetric"],
@@ -171,10 +185,6 @@ class SearchOptions(_Request):
     ] = "id"
     min_position: Annotated[LogId | None, Field(description="Log id that the answer must have seen.")] = None
     consistency: Annotated[Literal["latest", "eventual"], Field(description="`latest` reads the log's tail first.")] = (
-    more: Annotated[
-        list[FrameId] | None, Field(max_length=64, description="More like these frames; changes the order of all hits.")
-    ] = None
-    less: Annotated[list[FrameId] | None, Field(max_length=64, description="Less like these frames.")] = None
         "latest"
     )
 
@@ -182,6 +192,8 @@ class SearchOptions(_Request):
     def _ordered(self) -> Self:
         if self.min_area is not None and not self.concepts:
             raise ValueError("min_area goes with concepts")
+        if (self.more or self.less) and (self.radius is not None or self.ties != "id"):
+            raise ValueError("more and less order all frames by a weighted distance; radius and ties do not go with it")
         if self.between is not None and self.between[0] > self.between[1]:
             raise ValueError(f"between is {self.between}; the start must not be after the end")
         return self
@@ -192,21 +204,9 @@ class SearchRequest(SearchOptions):
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"query": {"code": "8f01a2b3c4d5"}, "top": 5, "tags": {"case": "17"}}]}
-        if (self.more or self.less) and (self.radius is not None or self.ties != "id"):
-            raise ValueError("more and less order all frames by a weighted distance; radius and ties do not go with it")
     )
 
     query: Query
-
-
-class BatchRequest(_Request):
-    """Several queries in one request; each is answered, or refused, on its own."""
-
-    requests: Annotated[list[SearchRequest], Field(min_length=1, max_length=256)]
-
-
-class Position(_Reply):
-    """A place in the log: which generation, and the last entry that was seen."""
 
     @model_validator(mode="after")
     def _searches_for_something(self) -> Self:
@@ -217,6 +217,16 @@ class Position(_Reply):
         if self.query.is_empty and not self.more and (self.radius is not None or self.less or self.ties != "id"):
             raise ValueError("concepts by themselves have no distance: radius, less and ties need a query")
         return self
+
+
+class BatchRequest(_Request):
+    """Several queries in one request; each is answered, or refused, on its own."""
+
+    requests: Annotated[list[SearchRequest], Field(min_length=1, max_length=256)]
+
+
+class Position(_Reply):
+    """A place in the log: which generation, and the last entry that was seen."""
 
     generation: str
     log_id: str
@@ -238,6 +248,13 @@ class HitModel(_Reply):
     distance: int
     frame_id: str
     code: str
+    score: Annotated[
+        float | None,
+        Field(
+            description="What the order goes by where that is not the distance: the weighted distance after `more` and "
+            "`less` (ascending), or the least area of the concepts that were searched for by themselves (descending)."
+        ),
+    ] = None
     tags: Tags = {}
     concepts: Annotated[
         list[ConceptArea], Field(description="What the model sees in the frame, the largest first.")
@@ -248,13 +265,6 @@ class HitModel(_Reply):
         """The hit's presentation time in seconds."""
         return self.time_ms / 1000
 
-    score: Annotated[
-        float | None,
-        Field(
-            description="What the order goes by where that is not the distance: the weighted distance after `more` and "
-            "`less` (ascending), or the least area of the concepts that were searched for by themselves (descending)."
-        ),
-    ] = None
 
 class Answer(_Reply):
     """The answer to one query; hits ordered by (distance, frame id)."""
@@ -549,9 +559,10 @@ class IndexVerification(_Reply):
 
 
 class ImportedVideos(_Reply):
-    """Numbers of the videos that an import added."""
+    """Numbers of the videos that an import added, and of those that were there already."""
 
     videos: list[int]
+    present: list[int] = []
 
 
 class EvaluationRequest(_Request):
@@ -690,3 +701,84 @@ class Batch(_Reply):
     """Outcomes in the order of the requests."""
 
     results: list[BatchItem]
+
+
+CollectionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+
+
+class ApiKeyRequest(_Request):
+    """A key to make."""
+
+    name: Annotated[
+        str,
+        Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$", description="Whose it is or what it is for."),
+    ]
+    scope: Annotated[Scope, Field(description="read: search and view. write: index, tag, delete, too. admin: all.")] = (
+        "read"
+    )
+    collections: Annotated[
+        list[CollectionName] | None, Field(min_length=1, max_length=1000, description="Only these; default: all.")
+    ] = None
+    expires_s: Annotated[
+        float | None, Field(gt=0, le=10 * 366 * 86400, description="Opens nothing after so many seconds.")
+    ] = None
+
+
+class ApiKeyModel(_Reply):
+    """A key, without its secret."""
+
+    id: str
+    name: str
+    scope: Scope
+    collections: Annotated[list[str] | None, Field(description="The only ones it is good for; null: all.")] = None
+    created_at: float
+    expires_at: float | None = None
+    revoked_at: float | None = None
+
+
+class NewApiKey(ApiKeyModel):
+    """A key that was just made."""
+
+    secret: Annotated[str, Field(description="Shown once; the service keeps its hash only.")]
+
+
+class ApiKeys(_Reply):
+    """All keys, oldest first, revoked ones too."""
+
+    keys: list[ApiKeyModel]
+
+
+class SessionModel(_Reply):
+    """Who the service takes the sender for."""
+
+    key: Annotated[str, Field(description="Id of the key; empty where none is needed.")]
+    name: str
+    scope: Scope
+    collections: list[str] | None = None
+    needs_key: Annotated[bool, Field(description="Whether the service asks for keys.")]
+
+
+class AuditEntry(_Reply):
+    """Something that somebody did."""
+
+    id: Annotated[str, Field(description="Its place in the log; the time in ms and a number.")]
+    at: Annotated[float, Field(description="Seconds since 1970.")]
+    key: Annotated[str, Field(description="Id of the key; empty where none is needed.")]
+    name: str
+    address: Annotated[str, Field(description="Where the request came from, as far as the service sees.")]
+    action: AuditAction
+    method: str
+    path: str
+    query: str = ""
+    status: int
+    request_id: str
+    notes: Annotated[dict[str, Any], Field(description="For searches: kind, code, collection, number of hits.")] = {}
+
+
+class AuditPage(_Reply):
+    """A page of the audit log, newest first."""
+
+    entries: list[AuditEntry]
+    next: Annotated[str | None, Field(description="`before` of the next page; null at the end.")] = None
+    waiting: Annotated[int, Field(description="Entries of this service that Redis has not taken yet.")] = 0
+    lost: Annotated[int, Field(description="Entries that this service could not keep since it started.")] = 0

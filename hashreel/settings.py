@@ -91,16 +91,47 @@ class Settings(BaseSettings):
     max_picture_pixels: Annotated[int, Field(ge=1024, description="Largest query picture, width times height.")] = (
         64_000_000
     )
+    max_batch: Annotated[int, Field(ge=1, le=256, description="Largest number of queries in one batch.")] = 256
     max_top: Annotated[int, Field(ge=1, le=1_000_000, description="Largest number of hits in one answer.")] = 10_000
     thumbnail_cache_bytes: Annotated[int, Field(ge=0, description="Bound of the thumbnail cache.")] = 512 * MIB
     allowed_hosts: Annotated[
         list[str], Field(description="Host headers that are accepted beside loopback names (JSON list).")
     ] = []
+    keys: Annotated[
+        Literal["auto", "required"],
+        Field(
+            description="Whether requests need an API key. auto: once one was made, and always on an address that is "
+            "not loopback (but see allow_open)."
+        ),
+    ] = "auto"
+    rate_per_s: Annotated[
+        float,
+        Field(ge=0, le=1_000_000, description="Requests a second that one key may send, by each service; 0: no limit."),
+    ] = 0.0
+    rate_burst: Annotated[
+        int, Field(ge=1, le=1_000_000, description="Requests that a key may send at once after a pause.")
+    ] = 100
+    session_s: Annotated[
+        int, Field(ge=60, le=30 * 86400, description="How long the page stays signed in, in seconds.")
+    ] = 12 * 3600
+    audit: Annotated[
+        Literal["on", "strict", "off"],
+        Field(
+            description="Record who searched, viewed, exported, changed and deleted. on: answers go on while Redis is "
+            "down, entries wait in memory. strict: no answer without its entry."
+        ),
+    ] = "on"
+    audit_entries: Annotated[
+        int, Field(ge=1000, description="The audit log is trimmed to about this many entries, the newest.")
+    ] = 200_000
     allow_open: Annotated[
         bool, Field(description="Serve without keys on an address that is not loopback (behind an own proxy).")
     ] = False
     instance: Annotated[
         str, Field(max_length=100, pattern=r"^[A-Za-z0-9-]*$", description="Set by the supervisor: sent with answers.")
+    ] = ""
+    local_key: Annotated[
+        str, Field(max_length=200, repr=False, description="Set by the supervisor: the key of local clients.")
     ] = ""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="Least level logged.")] = (
         "info"

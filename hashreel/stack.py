@@ -27,7 +27,7 @@ from hashreel.errors import ConflictError, MissingExtraError, UnavailableError
 from hashreel.processes import Child, python_command
 from hashreel.settings import Settings
 
-__all__ = ["FOLDER_FORMAT", "Stack", "free_port", "redis_program", "running_redis", "running_stack"]
+__all__ = ["FOLDER_FORMAT", "Stack", "free_port", "redis_program", "running_key", "running_redis", "running_stack"]
 
 FOLDER_FORMAT = 1
 RUN_PREFIX = "hashreel-"
@@ -102,6 +102,15 @@ def running_redis(folder: Path) -> dict[str, str]:
     return {name: state[name] for name in ("redis_url", "broker_url") if state.get(name)}
 
 
+def running_key(folder: Path) -> str | None:
+    """Return the key by which this user's own clients use the stack over a folder, or None."""
+    try:
+        key = json.loads((folder / "stack.json").read_text()).get("key")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return str(key) if key else None
+
+
 class Stack:
     """Starts, watches and ends the processes of one installation.
 
@@ -115,7 +124,12 @@ class Stack:
         self._folder = settings.data.expanduser().absolute()
         port = settings.port or free_port(settings.host)
         self._settings = settings.model_copy(
-            update={"data": self._folder, "port": port, "instance": secrets.token_hex(8)}
+            update={
+                "data": self._folder,
+                "port": port,
+                "instance": secrets.token_hex(8),
+                "local_key": secrets.token_urlsafe(32),
+            }
         )
         self._say = say
         self._lingers = lingers
@@ -125,6 +139,7 @@ class Stack:
         self._run_folder = ""
         host = settings.host if ":" not in settings.host else f"[{settings.host}]"
         self.url = f"http://{host}:{port}"
+        self.key = self._settings.local_key
 
     # Life
 
@@ -152,6 +167,7 @@ class Stack:
                 "instance": self._settings.instance,
                 "redis_url": self._settings.redis_url,
                 "broker_url": self._settings.broker_url,
+                "key": self._settings.local_key,
             }
             _write_whole(self._folder / "stack.json", state)
         except BaseException:
@@ -369,7 +385,7 @@ def _write_whole(path: Path, document: dict[str, Any]) -> None:
     """Write a JSON file so that a reader sees all of it or the one before, whenever the machine stops."""
     aside = path.with_suffix(".new")
     with aside.open("w") as file:
-        # It may name a Redis with its password.
+        # It holds a key, and may name a Redis with its password.
         os.fchmod(file.fileno(), 0o600)
         json.dump(document, file)
         file.flush()

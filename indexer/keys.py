@@ -157,6 +157,20 @@ class Keys:
         """Hash: format to report, compressed; there when the evaluation is done."""
         return self._key("e", evaluation, "result")
 
+    @property
+    def api_keys(self) -> str:
+        """Hash: id of an API key to its record, with the SHA-256 of its secret."""
+        return self._key("keys")
+
+    def api_session(self, digest: str) -> str:
+        """String with an expiry: SHA-256 of a browser's session token to the id of its key."""
+        return self._key("session", digest)
+
+    @property
+    def audit(self) -> str:
+        """Stream: who searched, viewed, exported, changed and deleted."""
+        return self._key("audit")
+
     def worker(self, worker: str) -> str:
         """String with an expiry: a worker's lease."""
         return self._key("w", worker)

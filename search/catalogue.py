@@ -63,6 +63,13 @@ class Catalogue(Galleries):
         """Return one video; NotFoundError if there is none."""
         return video_model(self._store.video(video_id))
 
+    def collection_of(self, video_id: int) -> str:
+        """Return the collection of a video, a deleted one included; NotFoundError if there is none."""
+        record = self._store.find_video(video_id)
+        if record is None:
+            raise NotFoundError(f"there is no video {video_id}")
+        return self._store.generation(record.generation).collection
+
     def set_tags(self, video_id: int, tags: Tags) -> VideoModel:
         """Set tags (an empty value removes one)."""
         self._store.set_tags(video_id, tags)

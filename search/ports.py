@@ -104,6 +104,9 @@ class EnginePort(Protocol):
     def video(self, video_id: int) -> VideoModel:
         """Return one video; NotFoundError if there is none."""
 
+    def collection_of(self, video_id: int) -> str:
+        """Return the collection of a video, a deleted one included; NotFoundError if there is none."""
+
     def set_tags(self, video_id: int, tags: Tags) -> VideoModel:
         """Set tags (an empty value removes one)."""
 

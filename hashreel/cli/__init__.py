@@ -35,6 +35,8 @@ COMMANDS = {
     "failures": Command("failures", "List what could not be indexed, and why."),
     "collections": Command("collections", "List, make, re-encode, cut over and drop collections."),
     "index": Command("index", "Look after the in-memory index: state, check, rebuild, files."),
+    "keys": Command("keys", "List, make and revoke API keys."),
+    "audit": Command("audit", "Show who searched, viewed, exported and deleted what."),
     "evaluate": Command("evaluate", "Score retrieval against a ground truth: MAP@K, intervals, a report."),
     "serve": Command("serve", "Run the search service."),
     "worker": Command("worker", "Run workers that encode: one process a GPU, or on the CPU."),

@@ -61,7 +61,7 @@ def _run(paths: Sequence[Path], folder: Path, once: bool, port: int) -> None:
     click.echo("starting Redis, a worker and the search service ...", err=True)
     stack.start()
     try:
-        work = _Work(stack.url, paths or _own_clips(folder / "clips"), is_own=own_clips)
+        work = _Work(stack.url, stack.key, paths or _own_clips(folder / "clips"), is_own=own_clips)
         # The supervisor's loop stays in the main thread, where the children were started.
         thread = threading.Thread(target=work.run, daemon=True)
         thread.start()
@@ -129,8 +129,9 @@ class _Search:
 class _Work:
     """What the demo shows, run beside the supervisor."""
 
-    def __init__(self, url: str, paths: Sequence[Path], *, is_own: bool) -> None:
+    def __init__(self, url: str, key: str, paths: Sequence[Path], *, is_own: bool) -> None:
         self._url = url
+        self._key = key
         self._is_own = is_own
         self._paths = [os.path.abspath(path) for path in paths]
         self.error: HashreelError | None = None
@@ -140,7 +141,7 @@ class _Work:
         from hashreel.client import Client
 
         try:
-            with Client(self._url) as client:
+            with Client(self._url, self._key) as client:
                 self._index(client)
                 self._search(client)
         except HashreelError as exc:

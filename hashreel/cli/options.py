@@ -48,7 +48,7 @@ def client_options(function: Function) -> Function:
             "--api-key",
             envvar="HASHREEL_API_KEY",
             show_envvar=True,
-            help="Key that a proxy before the service asks for.",
+            help="Key that the service asks for; see `hashreel keys`.",
         ),
         click.option(
             "--data",

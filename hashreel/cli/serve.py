@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from hashreel.cli.doctor import warn_of_problems
 from hashreel.cli.options import engine_settings, service_options
-from hashreel.errors import ForbiddenError, UnavailableError
+from hashreel.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from search.http.access import Access
 
 
 @click.command(epilog="Example: hashreel serve --redis-url redis://10.0.0.5:6379/0 --data /var/lib/hashreel")
@@ -17,15 +21,14 @@ from hashreel.errors import ForbiddenError, UnavailableError
 @click.option("--host", envvar="HASHREEL_HOST", show_envvar=True, help="Address to bind to.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), envvar="HASHREEL_PORT", show_envvar=True, help="[default: 8000]")
 def cli(redis_url: str | None, data: Path | None, model: str | None, host: str | None, port: int | None) -> None:
-    """Run the search service: HTTP API and page over the data of one Redis."""
+    """Run the search service: HTTP API and page over the data of one Redis.
+
+    On an address that is not loopback every request needs an API key (see `hashreel keys`), unless
+    HASHREEL_ALLOW_OPEN=true says that a proxy before it takes care of that.
+    """
     settings = engine_settings(redis_url=redis_url, data=data, model=model, host=host, port=port)
     if settings.redis_url is None:
         raise UnavailableError("no Redis is named; set --redis-url or HASHREEL_REDIS_URL, or run `hashreel up`")
-    if settings.host not in {"127.0.0.1", "::1", "localhost"} and not settings.allow_open:
-        raise ForbiddenError(
-            f"without API keys the service binds to loopback only, not to {settings.host}; put a proxy that "
-            "authenticates before it, or set HASHREEL_ALLOW_OPEN=true if the network is trusted"
-        )
 
     # Compiled kernels are kept where the service may write, and survive upgrades of the package's folder.
     os.environ.setdefault("NUMBA_CACHE_DIR", str(settings.data.absolute() / "cache" / "numba"))
@@ -36,6 +39,7 @@ def cli(redis_url: str | None, data: Path | None, model: str | None, host: str |
     from hashreel.cli.logs import set_up_logging
     from indexer.store import Store, connect
     from search.engine import SearchEngine
+    from search.http.access import make_access
     from search.http.app import make_app
     from workers.app import make_app as make_celery
     from workers.queue import JobQueue, Sender
@@ -50,10 +54,12 @@ def cli(redis_url: str | None, data: Path | None, model: str | None, host: str |
         store, settings, lambda name: load_model(name, device=device, threads=settings.threads or None)
     )
     engine.open()
+    access = make_access(settings, store.redis, store.keys)
+    _warn(access)
     queue = JobQueue(store, Units(store.redis, store.keys), Sender(make_celery(settings)), settings)
     try:
         uvicorn.run(
-            make_app(engine, queue, settings),
+            make_app(engine, queue, settings, access),
             host=settings.host,
             port=settings.port,
             log_config=None,
@@ -62,4 +68,20 @@ def cli(redis_url: str | None, data: Path | None, model: str | None, host: str |
             timeout_graceful_shutdown=3,
         )
     finally:
+        if access.audit is not None:
+            access.audit.close()
         engine.close()
+
+
+def _warn(access: Access) -> None:
+    assert access.keyring is not None
+    access.keyring.refresh()
+    host, is_empty = access.settings.host, access.keyring.is_empty
+    if access.needs_key() and is_empty and not access.settings.local_key:
+        click.echo(
+            f"WARNING: no API key exists, and on {host} every request needs one; make it with "
+            "`hashreel keys create NAME --scope admin --redis-url URL`",
+            err=True,
+        )
+    elif not access.needs_key() and access.settings.allow_open:
+        click.echo(f"WARNING: whoever reaches {host} may search and delete (HASHREEL_ALLOW_OPEN)", err=True)

@@ -11,7 +11,7 @@ from typing import Any, Literal, Self, TypeVar, Unpack
 
 import httpx
 
-from hashreel.client import calls, clip_calls, evaluation_calls
+from hashreel.client import calls, clip_calls, evaluation_calls, key_calls
 from hashreel.client.calls import Call, EnqueueOptions, IndexAction, SearchKeywords, Sources, VideoFilter
 from hashreel.client.clip_calls import ClipKeywords, Stretches
 from hashreel.client.connection import client_options, request_options
@@ -19,12 +19,27 @@ from hashreel.client.evaluation_calls import EvaluationOptions, TruthLike
 from hashreel.client.evaluation_jobs import AsyncEvaluationJob
 from hashreel.client.exchange import Exchange, Outcome, Step, answers_of, check_url, exchange
 from hashreel.client.job_waits import ENDED, JobView, Progress, shown
+from hashreel.client.key_calls import KeyOptions
 from hashreel.client.local import LocalStack, absolute_sources, join_stack
 from hashreel.client.queries import QueryLike
 from hashreel.client.results import Hits
 from hashreel.client.waiting import wait_for_async
 from hashreel.errors import UnavailableError
-from hashreel.schemas import Collection, Failure, Health, IndexStatus, IndexVerification, JobModel, Upload, VideoModel
+from hashreel.schemas import (
+    ApiKeyModel,
+    AuditAction,
+    AuditEntry,
+    Collection,
+    Failure,
+    Health,
+    IndexStatus,
+    IndexVerification,
+    JobModel,
+    NewApiKey,
+    SessionModel,
+    Upload,
+    VideoModel,
+)
 
 __all__ = ["AsyncClient", "AsyncJob"]
 
@@ -51,7 +66,7 @@ class AsyncClient:
     async def local(cls, data: str | os.PathLike[str] = "hashreel-data", timeout_s: float = 30.0) -> Self:
         """Return a client of the embedded stack over a folder; see ``Client.local``."""
         stack = await asyncio.to_thread(join_stack, data)
-        client = cls(stack.url, timeout_s=timeout_s)
+        client = cls(stack.url, stack.key, timeout_s=timeout_s)
         client._stack = stack
         return client
 
@@ -207,6 +222,39 @@ class AsyncClient:
         """Add the videos of an exported file (npz or Parquet, same model); return their numbers."""
         uploaded = await self.upload(path)
         return await self._run(calls.import_index(uploaded.source, collection))
+
+    async def api_keys(self) -> list[ApiKeyModel]:
+        """Return all API keys, without their secrets; needs an admin's key."""
+        return (await self._run(key_calls.keys())).keys
+
+    async def create_key(self, name: str, **options: Unpack[KeyOptions]) -> NewApiKey:
+        """Make an API key and return it with its secret, which the service does not keep.
+
+        Args:
+            name: Whose it is, or what it is for.
+            **options: ``scope``: "read" (the default), "write" or "admin". ``collections``: the only ones it is good
+                for. ``expires_s``: seconds after which it opens nothing.
+        """
+        return await self._run(key_calls.create_key(name, options))
+
+    async def revoke_key(self, key_id: str) -> ApiKeyModel:
+        """Let an API key open nothing any more."""
+        return await self._run(key_calls.revoke_key(key_id))
+
+    async def session(self) -> SessionModel:
+        """Return who the service takes this client for."""
+        return await self._run(key_calls.session())
+
+    async def audit(self, *, action: AuditAction | None = None, key: str | None = None) -> AsyncIterator[AuditEntry]:
+        """Yield what was done and by whom, newest first; needs an admin's key."""
+        before: str | None = None
+        while True:
+            page = await self._run(key_calls.audit(before, action, key))
+            for entry in page.entries:
+                yield entry
+            before = page.next
+            if before is None:
+                return
 
     async def health(self) -> Health:
         """Return whether the service is ready, also while it is not."""

@@ -18,8 +18,10 @@ from hashreel.errors import (
     ForbiddenError,
     HashreelError,
     NotFoundError,
+    RateLimitedError,
     StorageFullError,
     TooLargeError,
+    UnauthorizedError,
     UnavailableError,
 )
 from hashreel.schemas import Answer, Batch, Problem
@@ -37,14 +39,14 @@ LONGEST_PAUSE_S = 5.0
 PASSING = frozenset({429, 502, 503, 504})
 BY_STATUS = {
     400: BadInputError,
-    401: ForbiddenError,
+    401: UnauthorizedError,
     403: ForbiddenError,
     404: NotFoundError,
     409: ConflictError,
     413: TooLargeError,
     421: ForbiddenError,
     422: BadInputError,
-    429: UnavailableError,
+    429: RateLimitedError,
     502: UnavailableError,
     503: UnavailableError,
     504: UnavailableError,

@@ -27,11 +27,13 @@ class LocalStack:
 
     Attributes:
         url: Address of its service.
+        key: What its service takes as an admin's key; only this user can read it.
         lease: An open, locked file; while it is open, the stack does not end by itself.
     """
 
     url: str
     lease: BufferedWriter
+    key: str | None = None
 
     def leave(self) -> None:
         """Let the stack end, a minute after its last client."""
@@ -60,7 +62,7 @@ def join_stack(folder: str | os.PathLike[str]) -> LocalStack:
         MissingExtraError: If a stack has to be started and the engine is not installed.
         UnavailableError: If it does not come up; the message ends with its log.
     """
-    from hashreel.stack import running_stack
+    from hashreel.stack import running_key, running_stack
 
     path = Path(folder).expanduser().absolute()
     lease = _take_lease(path)
@@ -69,7 +71,7 @@ def join_stack(folder: str | os.PathLike[str]) -> LocalStack:
     except BaseException:
         lease.close()
         raise
-    return LocalStack(url, lease)
+    return LocalStack(url, lease, running_key(path))
 
 
 def _take_lease(folder: Path) -> BufferedWriter:

@@ -11,7 +11,7 @@ from typing import Any, Literal, Self, TypeVar, Unpack
 
 import httpx
 
-from hashreel.client import calls, clip_calls, evaluation_calls
+from hashreel.client import calls, clip_calls, evaluation_calls, key_calls
 from hashreel.client.calls import Call, EnqueueOptions, IndexAction, SearchKeywords, Sources, VideoFilter
 from hashreel.client.clip_calls import ClipKeywords, Stretches
 from hashreel.client.connection import client_options, request_options
@@ -19,12 +19,27 @@ from hashreel.client.evaluation_calls import EvaluationOptions, TruthLike
 from hashreel.client.evaluation_jobs import EvaluationJob
 from hashreel.client.exchange import Exchange, Outcome, Step, answers_of, check_url, exchange
 from hashreel.client.job_waits import ENDED, JobView, Progress, shown
+from hashreel.client.key_calls import KeyOptions
 from hashreel.client.local import LocalStack, absolute_sources, join_stack
 from hashreel.client.queries import QueryLike
 from hashreel.client.results import Hits
 from hashreel.client.waiting import wait_for
 from hashreel.errors import UnavailableError
-from hashreel.schemas import Collection, Failure, Health, IndexStatus, IndexVerification, JobModel, Upload, VideoModel
+from hashreel.schemas import (
+    ApiKeyModel,
+    AuditAction,
+    AuditEntry,
+    Collection,
+    Failure,
+    Health,
+    IndexStatus,
+    IndexVerification,
+    JobModel,
+    NewApiKey,
+    SessionModel,
+    Upload,
+    VideoModel,
+)
 
 __all__ = ["Client", "Job"]
 
@@ -73,7 +88,7 @@ class Client:
             UnavailableError: if the stack does not come up; the message ends with its log.
         """
         stack = join_stack(data)
-        client = cls(stack.url, timeout_s=timeout_s)
+        client = cls(stack.url, stack.key, timeout_s=timeout_s)
         client._stack = stack
         return client
 
@@ -276,6 +291,38 @@ class Client:
         """Add the videos of an exported file (npz or Parquet, same model); return their numbers."""
         uploaded = self.upload(path)
         return self._run(calls.import_index(uploaded.source, collection))
+
+    def api_keys(self) -> list[ApiKeyModel]:
+        """Return all API keys, without their secrets; needs an admin's key."""
+        return (self._run(key_calls.keys())).keys
+
+    def create_key(self, name: str, **options: Unpack[KeyOptions]) -> NewApiKey:
+        """Make an API key and return it with its secret, which the service does not keep.
+
+        Args:
+            name: Whose it is, or what it is for.
+            **options: ``scope``: "read" (the default), "write" or "admin". ``collections``: the only ones it is good
+                for. ``expires_s``: seconds after which it opens nothing.
+        """
+        return self._run(key_calls.create_key(name, options))
+
+    def revoke_key(self, key_id: str) -> ApiKeyModel:
+        """Let an API key open nothing any more."""
+        return self._run(key_calls.revoke_key(key_id))
+
+    def session(self) -> SessionModel:
+        """Return who the service takes this client for."""
+        return self._run(key_calls.session())
+
+    def audit(self, *, action: AuditAction | None = None, key: str | None = None) -> Iterator[AuditEntry]:
+        """Yield what was done and by whom, newest first; needs an admin's key."""
+        before: str | None = None
+        while True:
+            page = self._run(key_calls.audit(before, action, key))
+            yield from page.entries
+            before = page.next
+            if before is None:
+                return
 
     def health(self) -> Health:
         """Return whether the service is ready, also while it is not."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from hashreel import __version__
 from hashreel.schemas import Health, NotReady, Problem
 from hashreel.settings import Settings
+from search.access.scoped import ScopedEngine, ScopedQueue
+from search.http.access import Access, AccessControl, check_scope, make_access
 from search.http.body_limit import BodyLimit
 from search.http.envelope import Envelope
 from search.http.guard import Guard
@@ -26,6 +28,7 @@ from search.http.routes import (
     health,
     index,
     jobs,
+    keys,
     page,
     search,
     uploads,
@@ -44,16 +47,31 @@ DESCRIPTION = """Visual search in video archives: the moments that show the same
 Every error is a problem document (`application/problem+json`, RFC 9457); its `type` names the kind of error.
 Frame ids are strings, since JavaScript rounds large integers. Times are integers in milliseconds.
 """
-NOUNS = (search, clips, videos, frames, jobs, failures, collections, evaluations, index, uploads, health, page)
+NOUNS = (
+    search,
+    clips,
+    videos,
+    frames,
+    jobs,
+    failures,
+    collections,
+    evaluations,
+    index,
+    uploads,
+    keys,
+    health,
+    page,
+)
 
 
-def make_app(engine: EnginePort, queue: QueuePort, settings: Settings) -> FastAPI:
+def make_app(engine: EnginePort, queue: QueuePort, settings: Settings, access: Access | None = None) -> FastAPI:
     """Return the HTTP app.
 
     Args:
         engine: Answers queries; its methods block and run in the thread pool.
         queue: Takes work; the same holds.
         settings: Bounds of bodies and uploads, accepted hosts, the data folder for uploads.
+        access: Keys, rates and the audit log; without it, there are rates only, and no key is needed.
 
     Returns:
         An ASGI app that shares nothing with other apps of the process. It holds no background work, and the
@@ -69,15 +87,22 @@ def make_app(engine: EnginePort, queue: QueuePort, settings: Settings) -> FastAP
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        dependencies=[Depends(check_scope)],
     )
-    app.state.parts = Parts(engine, queue, settings, metrics, uploads_folder)
+    access = access or make_access(settings)
+    scoped = ScopedEngine(engine, settings.collection, access.rates)
+    scoped_queue = ScopedQueue(queue, settings.collection, scoped)
+    app.state.parts = Parts(
+        cast(EnginePort, scoped), cast(QueuePort, scoped_queue), settings, metrics, uploads_folder, access
+    )
     for noun in NOUNS:
         app.include_router(noun.router)
     app.mount("/static", page.static_files(), name="static")
     add_problem_handlers(app)
     # The last one added is the outermost.
     app.add_middleware(BodyLimit, limit_of=_limits(settings))
-    app.add_middleware(Guard, allowed_hosts=settings.allowed_hosts)
+    app.add_middleware(AccessControl, access=access)
+    app.add_middleware(Guard, allowed_hosts=settings.allowed_hosts, needs_key=access.needs_key)
     app.add_middleware(Envelope, metrics=metrics, instance=settings.instance)
     _document(app)
     return app

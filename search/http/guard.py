@@ -7,7 +7,7 @@ a form or a fetch here (cross-site request forgery; Sec-Fetch-Site and Origin te
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 
 from starlette.datastructures import Headers
@@ -50,10 +50,20 @@ def is_foreign(headers: Headers) -> bool:
 
 
 class Guard:
-    """ASGI middleware that checks Host always, and the origin of requests that may change something."""
+    """ASGI middleware that checks Host, and the origin of requests that may change something.
 
-    def __init__(self, app: ASGIApp, allowed_hosts: Iterable[str] = ()) -> None:
+    Args:
+        app: What it wraps.
+        allowed_hosts: Names that are accepted beside loopback ones.
+        needs_key: Whether requests need a key now. A page under a rebound name has none, so that Host may then be
+            anything; the origin is checked all the same, since a browser may be signed in.
+    """
+
+    def __init__(
+        self, app: ASGIApp, allowed_hosts: Iterable[str] = (), needs_key: Callable[[], bool] = lambda: False
+    ) -> None:
         self.app = app
+        self.needs_key = needs_key
         self.allowed = {host_name(host) for host in allowed_hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,7 +78,13 @@ class Guard:
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         headers = Headers(scope=scope)
         name = host_name(headers.get("host", ""))
-        if not (is_loopback(name) or name in self.allowed or "*" in self.allowed or scope["path"] in PROBES):
+        if not (
+            is_loopback(name)
+            or name in self.allowed
+            or "*" in self.allowed
+            or scope["path"] in PROBES
+            or self.needs_key()
+        ):
             return 421, (
                 f"the Host header names {name[:100]!r}; accepted are loopback names and those of the setting "
                 "allowed_hosts (HASHREEL_ALLOWED_HOSTS, a JSON list)"

@@ -9,6 +9,7 @@ from fastapi import Depends, Path, Request
 
 from hashreel.schemas import MAX_ID, MAX_VIDEO
 from hashreel.settings import Settings
+from search.http.access import Access
 from search.http.metrics import Metrics
 from search.http.upload_store import UploadStore
 from search.ports import EnginePort, QueuePort
@@ -25,6 +26,7 @@ class Parts:
     settings: Settings
     metrics: Metrics
     uploads: UploadStore
+    access: Access
 
 
 # A coroutine, so that FastAPI does not send it through the thread pool.

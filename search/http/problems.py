@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -14,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import compile_path
 from starlette.types import Scope
 
-from hashreel.errors import HashreelError, UnavailableError
+from hashreel.errors import HashreelError, RateLimitedError, UnauthorizedError, UnavailableError
 from hashreel.schemas import Problem
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "PROBLEM_JSON",
     "ProblemResponse",
     "add_problem_handlers",
+    "headers_of",
     "problem_of",
     "problems",
     "request_id_of",
@@ -61,6 +63,13 @@ def problem_of(error: HashreelError | redis.RedisError, request_id: str = "") ->
     return Problem.of(error, request_id)
 
 
+def headers_of(error: Exception) -> dict[str, str]:
+    """Return the headers that go with an error's document."""
+    if isinstance(error, RateLimitedError):
+        return {"Retry-After": str(max(1, math.ceil(error.retry_after_s)))}
+    return {"WWW-Authenticate": 'Bearer realm="hashreel"'} if isinstance(error, UnauthorizedError) else {}
+
+
 def http_problem(status: int, detail: str, request_id: str = "", errors: Sequence[dict[str, Any]] = ()) -> Problem:
     """Return a problem whose status says all about its kind."""
     return Problem(
@@ -90,7 +99,7 @@ def add_problem_handlers(app: FastAPI) -> None:
 
     async def on_ours(request: Request, error: Exception) -> Response:
         assert isinstance(error, EXPECTED)
-        return ProblemResponse(problem_of(error, request_id_of(request.scope)))
+        return ProblemResponse(problem_of(error, request_id_of(request.scope)), headers_of(error))
 
     async def on_validation(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
@@ -121,9 +130,9 @@ def _methods(app: FastAPI, path: str) -> set[str]:
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return OpenAPI responses for problem documents of the given statuses (500 and 421 may come always)."""
+    """Return OpenAPI responses for problem documents of the given statuses, and of those that may come always."""
     schema = {"$ref": "#/components/schemas/Problem"}
     return {
         status: {"description": HTTPStatus(status).phrase, "content": {PROBLEM_JSON: {"schema": schema}}}
-        for status in sorted({*statuses, 421, 500})
+        for status in sorted({*statuses, 401, 403, 421, 429, 500})
     }

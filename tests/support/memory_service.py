@@ -89,6 +89,7 @@ class MemoryEngine:
     catalogue: dict[int, VideoModel] = field(default_factory=dict)
     frames: list[Frame] = field(default_factory=list)
     paths: dict[int, Path] = field(default_factory=dict)
+    homes: dict[int, str] = field(default_factory=dict)
     requests: list[SearchRequest] = field(default_factory=list)
 
     def add_video(
@@ -231,6 +232,10 @@ class MemoryEngine:
         if video_id not in self.catalogue:
             raise NotFoundError(f"there is no video {video_id}")
         return self.catalogue[video_id]
+
+    def collection_of(self, video_id: int) -> str:
+        self.video(video_id)
+        return self.homes.get(video_id, "main")
 
     def set_tags(self, video_id: int, tags: dict[str, str]) -> VideoModel:
         old = self.video(video_id)

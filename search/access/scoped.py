@@ -1,0 +1,194 @@
+"""The engine and the queue as a key sees them that is limited to collections.
+
+Every route goes through these, so that a new one cannot forget the check: what has no rule is refused to limited keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from hashreel.errors import ForbiddenError, NotFoundError
+from hashreel.schemas import Answer, Collections, Failures, SearchRequest, Videos
+from search.access.callers import check_collection, current_visit
+from search.access.rates import RateLimit
+
+__all__ = ["ScopedEngine", "ScopedQueue"]
+
+Rule = Callable[..., Any]
+
+
+class _Scoped:
+    """Hands calls on, those of limited keys by rule."""
+
+    def __init__(self, target: Any, default: str) -> None:
+        self._target = target
+        self._default = default
+
+    def __getattr__(self, name: str) -> Any:
+        if current_visit().caller.collections is None or name.startswith("_"):
+            return getattr(self._target, name)
+        rule = getattr(self, f"_may_{name}", None)
+        if rule is None:
+            raise ForbiddenError(f"a key that is limited to collections cannot use this ({name}); use one that is not")
+
+        def do(*args: Any, **options: Any) -> Any:
+            return getattr(self._target, name)(*args, **options)
+
+        return partial(rule, do)
+
+    def _check(self, collection: str | None) -> None:
+        check_collection(collection or self._default)
+
+
+class ScopedEngine(_Scoped):
+    """An ``EnginePort`` that knows who asks.
+
+    Args:
+        target: The engine.
+        default: The collection that is meant where none is named.
+        rates: Counts the queries of a batch one by one.
+    """
+
+    def __init__(self, target: Any, default: str, rates: RateLimit) -> None:
+        super().__init__(target, default)
+        self._rates = rates
+
+    def search(self, request: SearchRequest) -> Answer:
+        """Answer one query, and leave a note of it for the audit log."""
+        visit = current_visit()
+        visit.queries += 1
+        if visit.queries > 1:  # the first is counted as the request itself
+            self._rates.take(visit.caller.id)
+        self._check(request.collection)
+        answer: Answer = self._target.search(request)
+        kinds = (name for name in ("image", "frame", "code") if getattr(request.query, name) is not None)
+        kind = next(kinds, "concepts")
+        note = {"kind": kind, "code": answer.code, "collection": request.collection or self._default}
+        visit.notes.setdefault("searches", []).append({**note, "hits": len(answer.hits)})
+        return answer
+
+    def search_clip(self, path: Any, options: Any) -> Any:
+        """Find a clip, and leave a note of it for the audit log."""
+        self._check(options.collection)
+        answer = self._target.search_clip(path, options)
+        note = {"kind": "clip", "collection": options.collection or self._default}
+        current_visit().notes.setdefault("searches", []).append({**note, "hits": len(answer.stretches)})
+        return answer
+
+    def _check_video(self, video_id: int) -> None:
+        collection = self._target.collection_of(video_id)
+        if not current_visit().caller.may_touch(collection):
+            raise NotFoundError(f"there is no video {video_id}")  # as if it were not there: numbers tell how many are
+
+    def _may_videos(self, do: Rule, **options: Any) -> Videos:
+        self._check(options.get("collection"))
+        found: Videos = do(**options)
+        return found
+
+    def _of_video(self, do: Rule, video_id: int, *args: Any, **options: Any) -> Any:
+        self._check_video(video_id)
+        return do(video_id, *args, **options)
+
+    _may_video = _may_set_tags = _may_delete_video = _may_source_path = _of_video
+
+    def _may_thumbnail(self, do: Rule, frame_id: int, *args: Any, **options: Any) -> Any:
+        self._check_video(frame_id >> 32)
+        return do(frame_id, *args, **options)
+
+    def _may_collections(self, do: Rule) -> Collections:
+        caller = current_visit().caller
+        return Collections(collections=[one for one in do().collections if caller.may_touch(one.name)])
+
+    def _of_collection(self, do: Rule, name: str, *args: Any, **options: Any) -> Any:
+        self._check(name)
+        return do(name, *args, **options)
+
+    _may_collection = _may_create_collection = _may_create_generation = _may_cut_over = _of_collection
+    _may_roll_back = _may_drop_generation = _may_drop_collection = _of_collection
+
+    def _of_index(self, do: Rule, collection: str | None = None) -> Any:
+        self._check(collection)
+        return do(collection)
+
+    _may_index_status = _may_index_verify = _may_index_compact = _of_index
+    _may_index_rebuild = _may_index_snapshot = _of_index
+
+    def _may_index_export(self, do: Rule, path: Any, format_: str, collection: str | None = None) -> Any:
+        self._check(collection)
+        return do(path, format_, collection)
+
+    def _may_index_import(self, do: Rule, path: Any, collection: str | None = None) -> Any:
+        self._check(collection)
+        return do(path, collection)
+
+    def _may_health(self, do: Rule) -> Any:
+        return do()
+
+
+class ScopedQueue(_Scoped):
+    """A ``QueuePort`` that knows who asks; arguments as of ``ScopedEngine``."""
+
+    def __init__(self, target: Any, default: str, engine: ScopedEngine) -> None:
+        super().__init__(target, default)
+        self._engine = engine
+
+    @property
+    def evaluations(self) -> _ScopedEvaluations:
+        """Return what evaluations go through."""
+        return _ScopedEvaluations(self._target.evaluations, self._default)
+
+    def _check_job(self, job_id: str) -> None:
+        if not current_visit().caller.may_touch(self._target.job(job_id).collection):
+            raise NotFoundError(f"there is no job {job_id!r}")
+
+    def _may_enqueue(self, do: Rule, request: Any) -> Any:
+        self._check(request.collection)
+        return do(request)
+
+    def _may_jobs(self, do: Rule, limit: int = 50) -> Any:
+        caller = current_visit().caller
+        return [job for job in do(1000) if caller.may_touch(job.collection)][:limit]
+
+    def _of_job(self, do: Rule, job_id: str, **options: Any) -> Any:
+        self._check_job(job_id)
+        return do(job_id, **options)
+
+    _may_job = _may_cancel = _may_retry = _of_job
+
+    def _may_reencode(self, do: Rule, collection: str, generation: str) -> Any:
+        self._check(collection)
+        return do(collection, generation)
+
+    def _may_failures(self, do: Rule, *, job: str | None = None, video: int | None = None, **page: Any) -> Failures:
+        if job is not None:
+            self._check_job(job)
+        elif video is not None:
+            self._engine._check_video(video)
+        else:
+            self._check(None)  # without a job or a video, they are those of the default collection
+        found: Failures = do(job=job, video=video, **page)
+        return found
+
+
+class _ScopedEvaluations(_Scoped):
+    def _check_evaluation(self, evaluation: str) -> None:
+        if not current_visit().caller.may_touch(self._target.get(evaluation).collection):
+            raise NotFoundError(f"there is no evaluation {evaluation!r}")
+
+    def _may_create(self, do: Rule, request: Any) -> Any:
+        self._check(request.collection)
+        if request.against is not None:
+            self._check_evaluation(request.against)
+        return do(request)
+
+    def _may_newest(self, do: Rule, limit: int = 50) -> Any:
+        caller = current_visit().caller
+        return [one for one in do(500) if caller.may_touch(one.collection)][:limit]
+
+    def _of_evaluation(self, do: Rule, evaluation: str, *args: Any) -> Any:
+        self._check_evaluation(evaluation)
+        return do(evaluation, *args)
+
+    _may_get = _may_cancel = _may_report = _of_evaluation
