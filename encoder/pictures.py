@@ -29,6 +29,7 @@ __all__ = [
     "PictureSource",
     "crop_box",
     "encode_jpeg",
+    "encode_png",
     "iter_picture_folder",
     "load_picture",
     "picture_names",
@@ -136,6 +137,17 @@ def encode_jpeg(image: Image, quality: int = 85) -> bytes:
         raise BadInputError(f"image has shape {image.shape}; JPEG allows 65535 pixels a side")
     buffer = io.BytesIO()
     PilImage.fromarray(np.ascontiguousarray(image)).save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def encode_png(image: Image) -> bytes:
+    """Return a picture as PNG, pixel for pixel.
+
+    Args:
+        image: uint8 [h, w, 3] RGB.
+    """
+    buffer = io.BytesIO()
+    PilImage.fromarray(check_image(image)).save(buffer, "PNG", compress_level=3)
     return buffer.getvalue()
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from encoder.folders import load_folder_frame
-from encoder.pictures import encode_jpeg
-from encoder.scaling import scale_short_side
+from encoder.pictures import encode_jpeg, encode_png
+from encoder.scaling import Image, scale_short_side
 from encoder.video import grab_frame
 from hashreel.errors import BehindError, DecodeError, NotFoundError
 from hashreel.schemas import Tags, VideoModel, Videos
@@ -112,6 +112,13 @@ class Catalogue(Galleries):
         time_ms = gallery.frame(frame_id).time_ms
         return self._thumbnails.get(frame_id, width, lambda: _cut(record, time_ms, width))
 
+    def frame_png(self, frame_id: int) -> bytes:
+        """Return an indexed frame in full size, as PNG; NotFoundError if its source is gone or was changed."""
+        record = self._store.video(frame_id >> 32)
+        gallery = self._open_gallery(self._store.generation(record.generation))
+        self._wait_until_built(gallery)
+        return encode_png(_picture(record, gallery.frame(frame_id).time_ms))
+
     def source_path(self, video_id: int) -> Path:
         """Return the local file of an indexed video; NotFoundError if it moved, changed, or is a folder of pictures.
 
@@ -135,12 +142,17 @@ def _check_unchanged(record: VideoRecord) -> None:
 
 
 def _cut(record: VideoRecord, time_ms: int, width: int) -> bytes:
+    return encode_jpeg(_picture(record, time_ms, width * 9 // 16))
+
+
+def _picture(record: VideoRecord, time_ms: int, short_side: int | None = None) -> Image:
+    """Return a frame of a video, uint8 [h, w, 3]; NotFoundError if its source is gone or was changed."""
     try:
         _check_unchanged(record)
         if record.kind == "pictures":
             picture = load_folder_frame(Path(record.path), time_ms)
-            return encode_jpeg(scale_short_side(picture, width * 9 // 16))
-        return encode_jpeg(grab_frame(record.path, time_ms, short_side=width * 9 // 16).image)
+            return picture if short_side is None else scale_short_side(picture, short_side)
+        return grab_frame(record.path, time_ms, short_side=short_side).image
     except (DecodeError, NotFoundError, OSError) as exc:
         raise NotFoundError(f"the source {record.source} cannot be read for a picture: {exc}") from exc
 

@@ -143,6 +143,9 @@ class EnginePort(Protocol):
     def thumbnail(self, frame_id: int, width: int = 320) -> bytes:
         """Return a JPEG of an indexed frame, cut from its source (cached); NotFoundError if that is gone."""
 
+    def frame_png(self, frame_id: int) -> bytes:
+        """Return an indexed frame in full size, as PNG; NotFoundError if its source is gone or was changed."""
+
     def source_path(self, video_id: int) -> Path:
         """Return the local file of a video's source; NotFoundError if it moved or is a folder of pictures."""
 

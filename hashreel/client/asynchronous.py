@@ -11,7 +11,7 @@ from typing import Any, Literal, Self, TypeVar, Unpack
 
 import httpx
 
-from hashreel.client import calls, clip_calls, evaluation_calls, key_calls
+from hashreel.client import calls, clip_calls, evaluation_calls, evidence_calls, key_calls
 from hashreel.client.calls import Call, EnqueueOptions, IndexAction, SearchKeywords, Sources, VideoFilter
 from hashreel.client.clip_calls import ClipKeywords, Stretches
 from hashreel.client.connection import client_options, request_options
@@ -106,6 +106,13 @@ class AsyncClient:
         call = await asyncio.to_thread(clip_calls.search_clip, path, top, options)
         headers = {"Content-Length": str(path.stat().st_size), "Content-Type": "application/octet-stream"}
         return Stretches(await self._run(call, content=_pieces(path), headers=headers))
+
+    async def evidence(
+        self, query: QueryLike, path: str | os.PathLike[str], top: int = 10, **options: Unpack[SearchKeywords]
+    ) -> int:
+        """Search, and write the hits as a ZIP of evidence; see ``Client.evidence``."""
+        call = await asyncio.to_thread(evidence_calls.evidence, query, top, options)
+        return calls.written(path, await self._run(call))
 
     async def enqueue(self, sources: Sources, **options: Unpack[EnqueueOptions]) -> AsyncJob:
         """Enqueue sources to index and return their job; see ``Client.enqueue``."""

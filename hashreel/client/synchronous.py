@@ -11,7 +11,7 @@ from typing import Any, Literal, Self, TypeVar, Unpack
 
 import httpx
 
-from hashreel.client import calls, clip_calls, evaluation_calls, key_calls
+from hashreel.client import calls, clip_calls, evaluation_calls, evidence_calls, key_calls
 from hashreel.client.calls import Call, EnqueueOptions, IndexAction, SearchKeywords, Sources, VideoFilter
 from hashreel.client.clip_calls import ClipKeywords, Stretches
 from hashreel.client.connection import client_options, request_options
@@ -159,6 +159,22 @@ class Client:
         headers = {"Content-Length": str(path.stat().st_size), "Content-Type": "application/octet-stream"}
         with path.open("rb") as file:
             return Stretches(self._run(call, content=file, headers=headers))
+
+    def evidence(
+        self, query: QueryLike, path: str | os.PathLike[str], top: int = 10, **options: Unpack[SearchKeywords]
+    ) -> int:
+        """Search, and write the hits as a ZIP of evidence; return its size in bytes.
+
+        It holds whole frames (PNG), the sources' SHA-256, exact times, distances, the query, the model's fingerprint
+        and the index position, with ``SHA256SUMS`` over all of it.
+
+        Args:
+            query: As for ``search``.
+            path: The file to write.
+            top: Number of hits, at most 200.
+            **options: As for ``search``.
+        """
+        return calls.written(path, self._run(evidence_calls.evidence(query, top, options)))
 
     def enqueue(self, sources: Sources, **options: Unpack[EnqueueOptions]) -> Job:
         """Enqueue sources to index and return their job.

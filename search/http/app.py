@@ -23,6 +23,7 @@ from search.http.routes import (
     clips,
     collections,
     evaluations,
+    evidence,
     failures,
     frames,
     health,
@@ -50,6 +51,7 @@ Frame ids are strings, since JavaScript rounds large integers. Times are integer
 NOUNS = (
     search,
     clips,
+    evidence,
     videos,
     frames,
     jobs,
