@@ -61,7 +61,10 @@ class SearchEngine(Catalogue, CollectionKeeper, IndexUpkeep):
             BehindError: If ``min_position`` is not reached in time.
         """
         if request.top > self._settings.max_top:
-            raise TooLargeError(f"top is {request.top}; this service answers with at most {self._settings.max_top}")
+            raise TooLargeError(
+                f"top is {request.top}; this service answers with at most {self._settings.max_top} hits (max_top, "
+                "HASHREEL_MAX_TOP)"
+            )
         gallery = self._gallery(request.collection)
         if request.query.frame is not None or request.more or request.less:
             # A frame that was committed just now is to be found as a query, too.
@@ -176,7 +179,10 @@ class SearchEngine(Catalogue, CollectionKeeper, IndexUpkeep):
             raw = base64.b64decode(query.image or "", validate=True)
         except binascii.Error as exc:
             raise BadInputError("image is not base64; send the bytes of a picture file, base64-encoded") from exc
-        picture = load_picture(raw, max_pixels=self._settings.max_picture_pixels)
+        try:
+            picture = load_picture(raw, max_pixels=self._settings.max_picture_pixels)
+        except TooLargeError as exc:
+            raise TooLargeError(f"{exc} (max_picture_pixels, HASHREEL_MAX_PICTURE_PIXELS)") from exc
         if query.box is not None:
             picture = crop_box(picture, query.box)
         # The first step of every transform, so that what is kept while the network works is small.

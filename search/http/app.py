@@ -110,11 +110,14 @@ def make_app(engine: EnginePort, queue: QueuePort, settings: Settings, access: A
     return app
 
 
-def _limits(settings: Settings) -> Callable[[str], int]:
-    larger = {UPLOADS_PATH: settings.max_upload_bytes, CLIP_PATH: settings.max_clip_bytes}
+def _limits(settings: Settings) -> Callable[[str], tuple[int, str]]:
+    larger = {
+        UPLOADS_PATH: (settings.max_upload_bytes + FORM_BYTES, "max_upload_bytes"),
+        CLIP_PATH: (settings.max_clip_bytes + FORM_BYTES, "max_clip_bytes"),
+    }
 
-    def limit_of(path: str) -> int:
-        return larger[path] + FORM_BYTES if path in larger else settings.max_body_bytes
+    def limit_of(path: str) -> tuple[int, str]:
+        return larger.get(path, (settings.max_body_bytes, "max_body_bytes"))
 
     return limit_of
 

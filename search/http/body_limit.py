@@ -26,9 +26,14 @@ class _BodyTooLarge(HTTPException):
 
 
 class BodyLimit:
-    """ASGI middleware: 413 for a body of more than ``limit_of(path)`` bytes, announced or not."""
+    """ASGI middleware: 413 for a body beyond its limit, announced or not.
 
-    def __init__(self, app: ASGIApp, limit_of: Callable[[str], int]) -> None:
+    Args:
+        app: What it wraps.
+        limit_of: Gives for a path the limit in bytes and the setting that says so.
+    """
+
+    def __init__(self, app: ASGIApp, limit_of: Callable[[str], tuple[int, str]]) -> None:
         self.app = app
         self.limit_of = limit_of
 
@@ -36,14 +41,14 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        limit = self.limit_of(scope["path"])
+        limit, setting = self.limit_of(scope["path"])
         announced = Headers(scope=scope).get("content-length", "")
         if announced.isdecimal() and int(announced) > limit:
-            await _refuse(limit, scope, receive, send)
+            await _refuse(limit, setting, scope, receive, send)
         else:
-            await self._pass(limit, scope, receive, send)
+            await self._pass(limit, setting, scope, receive, send)
 
-    async def _pass(self, limit: int, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _pass(self, limit: int, setting: str, scope: Scope, receive: Receive, send: Send) -> None:
         seen = 0
         more = True
         started = False
@@ -71,12 +76,15 @@ class BodyLimit:
             if started:
                 raise
         if seen > limit and not started:
-            await _refuse(limit, scope, receive if more else None, send)
+            await _refuse(limit, setting, scope, receive if more else None, send)
 
 
-async def _refuse(limit: int, scope: Scope, rest: Receive | None, send: Send) -> None:
+async def _refuse(limit: int, setting: str, scope: Scope, rest: Receive | None, send: Send) -> None:
     """Answer 413; ``rest`` gives what is left of the body, if anything is."""
-    error = TooLargeError(f"the request's body is larger than {limit} bytes, the limit of {scope['path'][:100]}")
+    error = TooLargeError(
+        f"the request's body is larger than {limit} bytes, the limit of {scope['path'][:100]} ({setting}, "
+        f"HASHREEL_{setting.upper()})"
+    )
     response = ProblemResponse(problem_of(error, request_id_of(scope)), headers={"Connection": "close"})
     if rest is not None and "expect" not in Headers(scope=scope):  # who expects a word has not sent the body yet
         await _drain(rest)

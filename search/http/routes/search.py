@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 from starlette.responses import Response
 
-from hashreel.errors import BadInputError, HashreelError
+from hashreel.errors import BadInputError, HashreelError, TooLargeError
 from hashreel.schemas import Answer, Batch, BatchItem, BatchRequest, SearchRequest
 from search.http.form_options import FORM_FIELDS, options_from_form
 from search.http.parts import Parts, PartsDep
@@ -53,6 +53,12 @@ async def search_image(request: Request, parts: PartsDep) -> Response:
 @router.post("/batch", response_model=Batch, responses=FAILURES, summary="Several queries at once")
 def search_batch(batch: BatchRequest, request: Request, parts: PartsDep) -> Response:
     """Answer queries in order; one that is refused leaves a problem in its place and the others go on."""
+    limit = parts.settings.max_batch
+    if len(batch.requests) > limit:
+        raise TooLargeError(
+            f"the batch has {len(batch.requests)} queries; this service takes {limit} at once (max_batch, "
+            "HASHREEL_MAX_BATCH)"
+        )
     request_id = request_id_of(request.scope)
     results = []
     for item in batch.requests:

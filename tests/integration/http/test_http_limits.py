@@ -1,0 +1,48 @@
+"""Every limit is named by what goes beyond it."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from encoder.model import Model
+from hashreel.errors import TooLargeError
+from hashreel.schemas import SearchRequest
+from hashreel.settings import Settings
+from indexer.store import Store
+from search.engine import SearchEngine
+
+
+def test_a_body_beyond_its_limit_names_the_setting(service):
+    for address, setting in (("/v1/search", "HASHREEL_MAX_BODY_BYTES"), ("/v1/uploads", "HASHREEL_MAX_UPLOAD_BYTES")):
+        refused = service.http.post(address, content=b"x" * 4_000_000, headers={"Content-Type": "application/json"})
+        assert refused.status_code == 413
+        assert setting in refused.json()["detail"]
+
+
+def test_a_batch_beyond_its_limit_names_the_setting(service):
+    service.settings.__dict__["max_batch"] = 3
+    batch = {"requests": [{"query": {"code": "00" * 6}}] * 4}
+    refused = service.http.post("/v1/search/batch", json=batch)
+    assert refused.status_code == 413
+    assert "HASHREEL_MAX_BATCH" in refused.json()["detail"]
+    assert service.http.post("/v1/search/batch", json={"requests": batch["requests"][:3]}).status_code == 200
+
+
+def test_top_and_pictures_beyond_their_limits_name_the_setting(store: Store, model: Model, tmp_path: Path) -> None:
+    engine = SearchEngine(store, Settings(data=tmp_path, max_top=5, max_picture_pixels=2000), lambda name: model)
+    engine.open()
+    buffer = io.BytesIO()
+    Image.new("RGB", (50, 50)).save(buffer, "PNG")
+    picture = {"image": base64.b64encode(buffer.getvalue()).decode()}
+    try:
+        with pytest.raises(TooLargeError, match="HASHREEL_MAX_TOP"):
+            engine.search(SearchRequest.model_validate({"query": {"code": "00" * 6}, "top": 6}))
+        with pytest.raises(TooLargeError, match="HASHREEL_MAX_PICTURE_PIXELS"):
+            engine.search(SearchRequest.model_validate({"query": picture, "top": 5}))
+    finally:
+        engine.close()
