@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,7 @@ class RunOptions:
     checkpoint_every_s: float = 120.0
     precision: str = "fp32"
     report: Callable[[int, int, int, float], None] | None = None
+    report_epoch: Callable[[Mapping[str, float]], None] | None = None
 
 
 def run_phase(phase: Phase, schedule: Schedule, options: RunOptions, ranks: Ranks | None = None) -> Progress:
@@ -185,6 +186,8 @@ def _finish_epoch(
     if improved:
         save_checkpoint(options.folder / BEST, phase.network, optimiser, progress)
     save_checkpoint(options.folder / LAST, phase.network, optimiser, progress)
+    if options.report_epoch:
+        options.report_epoch(progress.history[-1])
     logger.info("finished an epoch", extra={"action": "epoch", **progress.history[-1]})
 
 

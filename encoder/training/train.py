@@ -51,6 +51,7 @@ class Environment:
         ranks: of several processes.
         on_step: called with (epoch, step, steps an epoch, mean loss).
         on_store: called with (what, rows done, rows) while outputs of frozen layers are computed.
+        on_epoch: called by the first process after every epoch with (phase, its figures).
     """
 
     folder: Path
@@ -61,10 +62,12 @@ class Environment:
     ranks: Ranks = field(default_factory=Ranks)
     on_step: Callable[[int, int, int, float], None] | None = None
     on_store: Callable[[str, int, int], None] = lambda what, done, count: None
+    on_epoch: Callable[[str, Mapping[str, float]], None] | None = None
 
     def options(self, name: str, seed: int, run: str) -> RunOptions:
         """Return how a phase is run here, its checkpoints under ``folder/name``."""
-        return RunOptions(self.folder / name, seed, run, self.checkpoint_every_s, self.precision, self.on_step)
+        told = partial(self.on_epoch, name) if self.on_epoch else None
+        return RunOptions(self.folder / name, seed, run, self.checkpoint_every_s, self.precision, self.on_step, told)
 
     def place(self, network: nn.Module) -> None:
         """Move a network to the device."""

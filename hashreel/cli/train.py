@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,9 @@ from hashreel.cli.train_data import read_masks, read_pictures
 from hashreel.cli.train_options import DIRECTORY, mask_options, picture_options, shared_options
 
 if TYPE_CHECKING:
+    from encoder.data.sets import MaskSet
     from encoder.training.recipes import Recipe
-    from encoder.training.train import Environment
+    from encoder.training.train import Environment, MaskLearning
 
 __all__ = ["cli"]
 
@@ -103,7 +104,13 @@ Example:
 @click.option(
     "--segmentation", "segmentation_run", type=DIRECTORY, required=True, help="Folder of the segmentation phase."
 )
+@click.option(
+    "--segmentation-weight",
+    type=click.FloatRange(0),
+    help="λ of the segmentation loss that is added, so that masks are not forgotten; needs --voc or --collages.",
+)
 @picture_options
+@mask_options
 @shared_options
 def hash_phase(recipe: str, segmentation_run: Path, **options: Any) -> None:
     """Learn codes on a network that has learned to segment, and write the model."""
@@ -155,9 +162,10 @@ def _train_hash(name: str, kind: str, segmentation_run: Path | None, options: di
     learned = read_mask_learning(segmentation_run) if segmentation_run else None
     mask_classes = learned.classes if learned else ()
     data, entry = read_pictures(options)
+    masks = _rehearsed(recipe, learned, options)
     with _environment(options, recipe.seed) as environment:
         network, progress = train_hash(
-            recipe, data, environment, mask_classes=mask_classes, segmentation=segmentation_run
+            recipe, data, environment, mask_classes=mask_classes, segmentation=segmentation_run, masks=masks
         )
         if not environment.ranks.is_first:
             return
@@ -176,6 +184,16 @@ def _train_hash(name: str, kind: str, segmentation_run: Path | None, options: di
     _report(options, "hash", progress.history, {"model": str(model), "fingerprint": manifest.fingerprint})
 
 
+def _rehearsed(recipe: Recipe, learned: MaskLearning | None, options: dict[str, Any]) -> MaskSet | None:
+    """Return the pictures whose masks the hash phase rehearses, if it does."""
+    if learned is None or recipe.hash.segmentation_weight == 0:
+        return None
+    masks, _ = read_masks(options)
+    if masks.classes != learned.classes:
+        raise click.UsageError(f"{masks.name} has the classes {masks.classes}, the segmentation {learned.classes}")
+    return masks
+
+
 def _recipe(name: str, phase: str, options: dict[str, Any]) -> Recipe:
     """Return the recipe with what the command line changes in it."""
     from dataclasses import replace
@@ -189,8 +207,12 @@ def _recipe(name: str, phase: str, options: dict[str, Any]) -> Recipe:
         recipe = replace(recipe, segmentation=replace(recipe.segmentation, **changes))
     elif phase == "hash":
         recipe = replace(recipe, hash=replace(recipe.hash, **changes))
+        if options.get("segmentation_weight") is not None:
+            recipe = replace(recipe, hash=replace(recipe.hash, segmentation_weight=options["segmentation_weight"]))
     if options["random_trunk"]:
         recipe = replace(recipe, network=replace(recipe.network, pretrained=False))
+    if options["size"]:
+        recipe = replace(recipe, network=replace(recipe.network, size=options["size"]))
     return recipe if options["seed"] is None else replace(recipe, seed=options["seed"])
 
 
@@ -206,7 +228,7 @@ def _environment(options: dict[str, Any], seed: int) -> Iterator[Environment]:
     torch.use_deterministic_algorithms(True, warn_only=True)
     name = options["device"]
     device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
-    with joined_ranks(device) as ranks, Bars(shown=ranks.is_first) as bars:
+    with joined_ranks(device) as ranks, Bars(shown=ranks.is_first) as bars, _log(options, ranks.is_first) as on_epoch:
         yield Environment(
             options["out"],
             device=str(device),
@@ -216,7 +238,20 @@ def _environment(options: dict[str, Any], seed: int) -> Iterator[Environment]:
             ranks=ranks,
             on_step=bars.step,
             on_store=bars.store,
+            on_epoch=on_epoch,
         )
+
+
+@contextmanager
+def _log(options: dict[str, Any], is_first: bool) -> Iterator[Callable[[str, Mapping[str, float]], None] | None]:
+    """Lend the function that writes an epoch's figures, None without --tensorboard."""
+    if not (options["tensorboard"] and is_first):
+        yield None
+        return
+    from encoder.training.tensorboard import TensorBoardLog
+
+    with closing(TensorBoardLog(options["out"] / "tensorboard")) as log:
+        yield log.epoch
 
 
 def _report(options: dict[str, Any], phase: str, history: list[dict[str, float]], more: dict[str, Any]) -> None:

@@ -49,6 +49,10 @@ def shared_options(function: F) -> F:
             show_default=True,
             help="Seconds between checkpoints inside an epoch.",
         ),
+        click.option(
+            "--size", type=click.IntRange(32, 1024), help="Side of the network's input, instead of the recipe's."
+        ),
+        click.option("--tensorboard", is_flag=True, help="Also write event files, under OUT/tensorboard."),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON document."),
     ]
     for option in reversed(options):

@@ -95,7 +95,8 @@ def test_both_phases_and_the_score(data: Path) -> None:
     assert 0 <= scored["figures"]["mean_iou"] <= 1  # type: ignore[index]
     assert (data / "sheet.png").is_file()
     pictures = ["--folders", data / "colours", "--out", data / "psp", "--name", "seeing", "--half"]
-    run("hash", data / "psp.toml", "--segmentation", data / "seg", *pictures, "--device", "cpu")
+    rehearse = ["--segmentation-weight", 0.5, *masks]
+    run("hash", data / "psp.toml", "--segmentation", data / "seg", *pictures, *rehearse, "--device", "cpu")
     model = load_model(data / "psp" / "model", device="cpu")
     assert (model.name, model.concepts) == ("seeing", tiny_training.CLASSES)
     uses = [entry["use"] for entry in model.manifest.data]
@@ -117,6 +118,27 @@ def test_missing_or_unfit_options_are_usage_errors(args: list[str], says: str) -
     result = CliRunner().invoke(cli, args)
     assert result.exit_code == 2
     assert says in result.stderr
+
+
+def test_size_and_event_files(data: Path) -> None:
+    out = data / "runs" / "large"
+    options = ["--folders", data / "colours", "--out", out, "--device", "cpu", "--size", 48, "--tensorboard"]
+    run("baseline", data / "plain.toml", *options)
+    assert load_model(out / "model", device="cpu", runtime="torch").transform.size == 48
+    (file,) = (out / "tensorboard").iterdir()
+    content = file.read_bytes()
+    assert b"hash/loss" in content
+    assert b"hash/precision_at_50" in content
+
+
+def test_masks_of_other_classes_are_not_rehearsed(data: Path) -> None:
+    masks = ["--voc", data, "--split", "train"]
+    run("segmentation", data / "psp.toml", *masks, "--classes", data / "classes.txt", "--out", data / "seg")
+    pictures = ["--folders", data / "colours", "--out", data / "psp", "--segmentation", data / "seg"]
+    args = ["hash", data / "psp.toml", *pictures, *masks, "--segmentation-weight", 1]
+    result = CliRunner().invoke(cli, [*map(str, args)])
+    assert result.exit_code == 2
+    assert "tvmonitor" in result.stderr
 
 
 def test_recipes_are_listed() -> None:
