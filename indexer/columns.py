@@ -13,7 +13,7 @@ from indexer.chunks import chunk_base, split_frame_id, video_range
 from indexer.ranges import all_but, intersect_ranges, ranges_of_ids
 from indexer.records import VideoRecord
 
-__all__ = ["Column", "Columns", "Filter", "Stretch"]
+__all__ = ["Column", "Columns", "Filter", "Stretch", "concatenated"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,25 @@ class Stretch:
     times_ms: NDArray[np.uint32]
     concepts: NDArray[np.uint32] | None = None
     areas: NDArray[np.uint8] | None = None
+
+
+def concatenated(
+    stretches: Sequence[Stretch],
+) -> tuple[NDArray[np.uint32], NDArray[np.uint32] | None, NDArray[np.uint8] | None]:
+    """Return the times, concepts and areas of many stretches as three arrays.
+
+    The latter two are None where the model predicts none; a chunk without them (an empty one) counts as zeros.
+    """
+    times = np.concatenate([np.empty(0, np.uint32), *(s.times_ms for s in stretches)])
+    masks = levels = None
+    if any(s.concepts is not None for s in stretches):
+        parts = [np.zeros(len(s.times_ms), np.uint32) if s.concepts is None else s.concepts for s in stretches]
+        masks = np.concatenate(parts)
+    width = max((s.areas.shape[1] for s in stretches if s.areas is not None), default=0)
+    if width:
+        tables = [np.zeros((len(s.times_ms), width), np.uint8) if s.areas is None else s.areas for s in stretches]
+        levels = np.concatenate(tables)
+    return times, masks, levels
 
 
 @dataclass(slots=True)

@@ -111,6 +111,7 @@ class VideoRecord:
     reason: str
     retryable: bool
     replaces: int | None
+    content: str = ""
 
     @classmethod
     def from_redis(cls, video: int, raw: Mapping[bytes, bytes]) -> VideoRecord:
@@ -149,4 +150,5 @@ class VideoRecord:
             reason=text("reason"),
             retryable=text("retryable") == "1",
             replaces=int(text("replaces")) if text("replaces") else None,
+            content=text("content"),
         )

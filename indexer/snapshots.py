@@ -31,7 +31,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from hashreel.errors import ConflictError, HashreelError
-from indexer.columns import Column, Columns, Stretch
+from indexer.columns import Column, Columns, Stretch, concatenated
 from indexer.index import Index, load_index
 from indexer.records import Generation, LogPosition
 
@@ -260,22 +260,11 @@ def _write_columns(folder: Path, view: View) -> None:
     stretches = [stretch for _, _, _, chunks in view.videos for _, stretch in chunks]
     rows = [(video, chunk, len(s.times_ms)) for video, _, _, chunks in view.videos for chunk, s in chunks]
     np.save(folder / "chunks.npy", np.array(rows, np.int64).reshape(-1, 3), allow_pickle=False)
-    times = [np.empty(0, np.uint32), *(s.times_ms for s in stretches)]
-    np.save(folder / "times.npy", np.concatenate(times), allow_pickle=False)
-    _write_concepts(folder, stretches)
+    for name, array in zip(("times", "concepts", "areas"), concatenated(stretches), strict=True):
+        if array is not None:
+            np.save(folder / f"{name}.npy", array, allow_pickle=False)
     videos = [[video, source, tags] for video, source, tags, _ in view.videos]
     (folder / "videos.json").write_text(json.dumps(videos, ensure_ascii=False), encoding="utf-8")
-
-
-def _write_concepts(folder: Path, stretches: Sequence[Stretch]) -> None:
-    """Write what the frames contain, where the model predicts it; a chunk without it (an empty one) counts as zeros."""
-    if any(s.concepts is not None for s in stretches):
-        masks = [np.zeros(len(s.times_ms), np.uint32) if s.concepts is None else s.concepts for s in stretches]
-        np.save(folder / "concepts.npy", np.concatenate(masks), allow_pickle=False)
-    width = max((s.areas.shape[1] for s in stretches if s.areas is not None), default=0)
-    if width:
-        levels = [np.zeros((len(s.times_ms), width), np.uint8) if s.areas is None else s.areas for s in stretches]
-        np.save(folder / "areas.npy", np.concatenate(levels), allow_pickle=False)
 
 
 @contextmanager

@@ -182,7 +182,7 @@ class Store:
 
         Args:
             generation: Where they go.
-            job: Id of the job that they belong to.
+            job: Id of the job that they belong to; empty for none.
             videos: The sources.
             first_unit: Names the first unit of a video's work. It is recorded as queued in the same step as the
                 video, so that no video can be left without work by a crash in between.
@@ -213,12 +213,13 @@ class Store:
                 pipe.zadd(self.keys.failed(generation), {str(number): now})
         failed = sum(1 for _, new in pairs if new.failure)
         pipe.zadd(self.keys.videos(generation), {str(number): number for number, _ in pairs})
-        pipe.rpush(self.keys.job_videos(job), *[number for number, _ in pairs])
-        pipe.hincrby(self.keys.job(job), "total", len(pairs))
-        pipe.hincrby(self.keys.job(job), "n_queued", len(pairs) - failed)
-        pipe.hincrby(self.keys.job(job), "n_failed", failed)
-        if len(pairs) > failed:
-            pipe.hdel(self.keys.job(job), "finished_at")
+        if job:
+            pipe.rpush(self.keys.job_videos(job), *[number for number, _ in pairs])
+            pipe.hincrby(self.keys.job(job), "total", len(pairs))
+            pipe.hincrby(self.keys.job(job), "n_queued", len(pairs) - failed)
+            pipe.hincrby(self.keys.job(job), "n_failed", failed)
+            if len(pairs) > failed:
+                pipe.hdel(self.keys.job(job), "finished_at")
         if first_unit is not None and len(pairs) > failed:
             units = {first_unit(number): now for number, new in pairs if not new.failure}
             pipe.zadd(self.keys.units_queued, units)

@@ -19,6 +19,7 @@ from hashreel.schemas import (
     EvaluationRequest,
     Failures,
     Health,
+    ImportedVideos,
     IndexStatus,
     IndexVerification,
     JobModel,
@@ -56,6 +57,9 @@ class QueuePort(Protocol):
     @property
     def evaluations(self) -> EvaluationPort:
         """Return what evaluations go through."""
+
+    def units(self) -> tuple[int, int]:
+        """Return how many units of work wait, and how many run."""
 
     def enqueue(self, request: EnqueueRequest) -> JobModel:
         """Register the sources and start their work."""
@@ -146,6 +150,9 @@ class EnginePort(Protocol):
     def frame_png(self, frame_id: int) -> bytes:
         """Return an indexed frame in full size, as PNG; NotFoundError if its source is gone or was changed."""
 
+    def mask(self, frame_id: int) -> bytes:
+        """Return the predicted mask of an indexed frame as PNG; NotFoundError if its model does not segment."""
+
     def source_path(self, video_id: int) -> Path:
         """Return the local file of a video's source; NotFoundError if it moved or is a folder of pictures."""
 
@@ -167,8 +174,8 @@ class EnginePort(Protocol):
     def index_export(self, path: Path, format_: str, collection: str | None = None) -> None:
         """Write codes and metadata into a file."""
 
-    def index_import(self, path: Path, collection: str | None = None) -> list[int]:
-        """Add the videos of an exported file; return their numbers."""
+    def index_import(self, path: Path, collection: str | None = None) -> ImportedVideos:
+        """Add the videos of an exported file that are not there yet."""
 
     def wait_position(self, position: str, timeout_s: float) -> bool:
         """Return whether the index reached a log id in time."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hashreel.errors import UnavailableError
-from hashreel.schemas import IndexStatus, IndexVerification, Position
+from hashreel.schemas import ImportedVideos, IndexStatus, IndexVerification, Position
 from indexer.exchange import export_gallery, import_gallery
 from search.galleries import Galleries
 
@@ -63,9 +63,20 @@ class IndexUpkeep(Galleries):
     def index_export(self, path: Path, format_: str, collection: str | None = None) -> None:
         """Write a collection's codes and metadata into a file: "npz", "parquet" or "faiss"."""
         gallery = self._built(collection)
-        export_gallery(gallery.view(), gallery.generation, path, format_)
+        view = gallery.view()
+        records = self._store.find_videos(number for number, *_ in view.videos)
+        export_gallery(view, gallery.generation, records, path, format_)
 
-    def index_import(self, path: Path, collection: str | None = None) -> list[int]:
-        """Add the videos of an exported file; return their numbers."""
+    def index_import(self, path: Path, collection: str | None = None) -> ImportedVideos:
+        """Add the videos of an exported file that are not in the collection yet."""
         generation = self._built(collection).generation
-        return import_gallery(self._store, generation, path)
+        imported = import_gallery(self._store, generation, path, self._path_of)
+        return ImportedVideos(videos=imported.added, present=imported.present)
+
+    def _path_of(self, source: str) -> str:
+        """Return where an imported source lies; what a file says must not lead out of the source roots."""
+        roots = {**self._settings.roots, "uploads": self._settings.data / "uploads"}
+        first, *rest = Path(source).parts or ("",)
+        path = (Path(roots[first], *rest) if first in roots else Path(source)).resolve()
+        is_inside = any(path.is_relative_to(Path(root).resolve()) for root in roots.values())
+        return str(path) if is_inside or self._settings.open_roots else f"outside the source roots: {source}"

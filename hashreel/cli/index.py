@@ -113,8 +113,11 @@ def export(context: click.Context, file: Path, format_: Format | None) -> None:
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.pass_context
 def import_(context: click.Context, file: Path) -> None:
-    """Add the videos of an exported file (npz or Parquet, same model)."""
+    """Add the videos of an exported file (npz or Parquet, same model); those that are there already are left out."""
     url, data, api_key, collection, as_json = context.obj
     with connect(url, data, api_key) as client:
-        videos = client.import_index(file, collection=collection)
-    print_json({"videos": videos}) if as_json else click.echo(f"{len(videos)} videos added")
+        imported = client.import_index(file, collection=collection)
+    if as_json:
+        print_json(imported)
+    else:
+        click.echo(f"{len(imported.videos)} videos added, {len(imported.present)} were there already")

@@ -32,6 +32,7 @@ from hashreel.schemas import (
     Collection,
     Failure,
     Health,
+    ImportedVideos,
     IndexStatus,
     IndexVerification,
     JobModel,
@@ -223,10 +224,16 @@ class AsyncClient:
         collection: str | None = None,
     ) -> int:
         """Write all frames of a collection into a file; return its size in bytes."""
-        return calls.written(path, await self._run(calls.export_index(format, collection)))
+        with calls.whole_file(path) as aside:
+            await self._run(calls.export_index(format, collection), into=aside)
+        return os.stat(path).st_size
 
-    async def import_index(self, path: str | os.PathLike[str], *, collection: str | None = None) -> list[int]:
-        """Add the videos of an exported file (npz or Parquet, same model); return their numbers."""
+    async def import_index(self, path: str | os.PathLike[str], *, collection: str | None = None) -> ImportedVideos:
+        """Add the videos of an exported file (npz or Parquet, same model) that are not there yet.
+
+        Returns:
+            The numbers of the videos that were added, and of those that were there already.
+        """
         uploaded = await self.upload(path)
         return await self._run(calls.import_index(uploaded.source, collection))
 
@@ -288,9 +295,26 @@ class AsyncClient:
             await asyncio.sleep(step)
             return None
         try:
-            return await self._http.send(self._http.build_request(**request_options(step), **extra))
+            return await self._send(step, **extra)
         except httpx.RequestError as exc:
             return exc
+
+    async def _send(self, call: Call[Any], into: Path | None = None, **extra: Any) -> httpx.Response:
+        """Send a call; a body that is asked for is written into a file as it comes and not held in memory."""
+        request = self._http.build_request(**request_options(call), **extra)
+        response = await self._http.send(request, stream=into is not None)
+        if into is None:
+            return response
+        try:
+            if not response.is_success:
+                await response.aread()
+                return response
+            with into.open("wb") as file:
+                async for block in response.aiter_bytes():
+                    file.write(block)
+        finally:
+            await response.aclose()
+        return response
 
 
 class AsyncJob(JobView):

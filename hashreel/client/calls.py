@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal, TypedDict, TypeVar
@@ -333,26 +334,35 @@ def index_verify(collection: str | None) -> Call[IndexVerification]:
     return Call("POST", "/v1/index/verify", reader(IndexVerification), _named(collection), timeout_s=UPKEEP_S)
 
 
-def export_index(format_: str, collection: str | None) -> Call[bytes]:
-    """Return the call for a gallery as a file."""
+def export_index(format_: str, collection: str | None) -> Call[None]:
+    """Return the call for a gallery as a file, whose body is written as it comes."""
     params = [*_named(collection), ("format", format_)]
-    return Call("GET", "/v1/index/export", lambda response: response.content, params, timeout_s=UPKEEP_S)
+    return Call("GET", "/v1/index/export", lambda response: None, params, timeout_s=UPKEEP_S)
 
 
-def import_index(source: str, collection: str | None) -> Call[list[int]]:
+def import_index(source: str, collection: str | None) -> Call[ImportedVideos]:
     """Return the call that adds an uploaded gallery."""
-    read = reader(ImportedVideos)
     params = [*_named(collection), ("source", source)]
-    return Call("POST", "/v1/index/import", lambda response: read(response).videos, params, timeout_s=UPKEEP_S)
+    return Call("POST", "/v1/index/import", reader(ImportedVideos), params, timeout_s=UPKEEP_S)
 
 
 def written(path: str | os.PathLike[str], content: bytes) -> int:
     """Write a file so that it is whole or not there; return its size."""
+    with whole_file(path) as aside:
+        aside.write_bytes(content)
+    return len(content)
+
+
+@contextmanager
+def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield where to write a file that gets its name when all is well, and is removed otherwise."""
     target = Path(path)
     aside = target.with_name(f".{target.name}.part")
-    aside.write_bytes(content)
-    aside.replace(target)
-    return len(content)
+    try:
+        yield aside
+        aside.replace(target)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def _named(collection: str | None) -> list[tuple[str, Any]]:

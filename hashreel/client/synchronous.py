@@ -32,6 +32,7 @@ from hashreel.schemas import (
     Collection,
     Failure,
     Health,
+    ImportedVideos,
     IndexStatus,
     IndexVerification,
     JobModel,
@@ -119,6 +120,8 @@ class Client:
                 the part of the picture to search for. ``tags``: only videos with all of these. ``videos``: only
                 these numbers. ``between``: only frames with start <= time < end, in seconds.
                 ``group_by="video"``: the best frame of each video. ``exclude_video``: leave one out.
+                ``concepts``: only frames in which the model sees all of these, each over ``min_area`` of the picture.
+                ``more``, ``less``: hits or frame ids; all hits are ordered anew, like these and unlike those.
                 ``collection``, ``min_position``, ``consistency``: which gallery, and how fresh.
 
         Raises:
@@ -134,8 +137,6 @@ class Client:
         return [Hits(answer, self.thumbnail) for answer in answers_of(batch)]
 
     def search_clip(self, clip: str | os.PathLike[str], top: int = 10, **options: Unpack[ClipKeywords]) -> Stretches:
-                ``concepts``: only frames in which the model sees all of these, each over ``min_area`` of the picture.
-                ``more``, ``less``: hits or frame ids; all hits are ordered anew, like these and unlike those.
         """Return the stretches of videos that a clip matches, best first.
 
         Args:
@@ -301,10 +302,16 @@ class Client:
         collection: str | None = None,
     ) -> int:
         """Write all frames of a collection into a file; return its size in bytes."""
-        return calls.written(path, self._run(calls.export_index(format, collection)))
+        with calls.whole_file(path) as aside:
+            self._run(calls.export_index(format, collection), into=aside)
+        return os.stat(path).st_size
 
-    def import_index(self, path: str | os.PathLike[str], *, collection: str | None = None) -> list[int]:
-        """Add the videos of an exported file (npz or Parquet, same model); return their numbers."""
+    def import_index(self, path: str | os.PathLike[str], *, collection: str | None = None) -> ImportedVideos:
+        """Add the videos of an exported file (npz or Parquet, same model) that are not there yet.
+
+        Returns:
+            The numbers of the videos that were added, and of those that were there already.
+        """
         uploaded = self.upload(path)
         return self._run(calls.import_index(uploaded.source, collection))
 
@@ -365,9 +372,26 @@ class Client:
             time.sleep(step)
             return None
         try:
-            return self._http.send(self._http.build_request(**request_options(step), **extra))
+            return self._send(step, **extra)
         except httpx.RequestError as exc:
             return exc
+
+    def _send(self, call: Call[Any], into: Path | None = None, **extra: Any) -> httpx.Response:
+        """Send a call; a body that is asked for is written into a file as it comes and not held in memory."""
+        request = self._http.build_request(**request_options(call), **extra)
+        response = self._http.send(request, stream=into is not None)
+        if into is None:
+            return response
+        try:
+            if not response.is_success:
+                response.read()
+                return response
+            with into.open("wb") as file:
+                for block in response.iter_bytes():
+                    file.write(block)
+        finally:
+            response.close()
+        return response
 
 
 class Job(JobView):

@@ -43,19 +43,44 @@ def test_upkeep_changes_no_answer(client: Client) -> None:
     assert client.index("compact").tombstones == 0
 
 
+def facts(client: Client, video: int) -> tuple[object, ...]:
+    model = client.video(video)
+    return model.kind, model.policy, model.tags, model.frames, model.duration_s, model.sha256, model.state
+
+
 @pytest.mark.parametrize("suffix", ["npz", "parquet"])
-def test_an_exported_gallery_can_be_imported(client: Client, tmp_path: Path, suffix: str) -> None:
+def test_an_exported_gallery_can_be_imported_once(client: Client, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"größe.{suffix}"
-    frames = client.index().frames
-    client.export_index(path, format=suffix)  # type: ignore[arg-type]
-    before = answers(client)
-    added = client.import_index(path)
-    client.search("code:000000000000", top=1)
-    assert client.index().frames == 2 * frames
-    assert client.video(added[0]).state == "indexed"
-    for video in added:
-        client.delete_video(video)
+    before, frames = answers(client), client.index().frames
+    numbers = {video.source: video.id for video in client.videos() if video.frames}
+    assert client.export_index(path, format=suffix) == path.stat().st_size  # type: ignore[arg-type]
+    assert sorted(tmp_path.iterdir()) == [path]
+
+    same = client.import_index(path)
+    assert same.videos == []
+    assert sorted(same.present) == sorted(numbers.values())
     assert answers(client) == before
+
+    name = f"copy-{suffix}"
+    client.create_collection(name)
+    added = client.import_index(path, collection=name).videos
+    assert {client.video(number).source for number in added} == numbers.keys()
+    for number in added:
+        assert facts(client, number) == facts(client, numbers[client.video(number).source])
+    assert client.index(collection=name).frames == frames
+    assert client.index_verify(collection=name).equal
+    for code in ("000000000000", "0f0f0f0f0f0f"):
+        ours, theirs = (client.search(f"code:{code}", top=50, collection=c) for c in (None, name))
+        assert [hit.distance for hit in ours] == [hit.distance for hit in theirs]
+    assert client.import_index(path, collection=name).videos == []
+    client.drop(name)
+
+
+def test_an_upload_is_gone_once_it_is_imported(client: Client, stack_folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "once.npz"
+    client.export_index(path)
+    client.import_index(path)
+    assert list((stack_folder / "uploads").glob("once*")) == []
 
 
 def test_faiss_reads_what_is_exported_for_it(client: Client, tmp_path: Path) -> None:

@@ -86,9 +86,14 @@ def import_(
     source: Annotated[str, Query(pattern=r"^uploads/[^/]{1,1000}$", description="An uploaded npz or Parquet file.")],
     collection: CollectionName = None,
 ) -> ImportedVideos:
-    """Add the videos of an export of the same model under new numbers."""
+    """Add the videos of an export of the same model under new numbers, but those that are there already.
+
+    The upload is removed afterwards.
+    """
     name = source.removeprefix("uploads/")
     path = parts.settings.data / "uploads" / name
     if name in {".", ".."} or not path.is_file():
         raise NotFoundError(f"there is no upload {source}")
-    return ImportedVideos(videos=parts.engine.index_import(path, collection))
+    imported = parts.engine.index_import(path, collection)
+    path.unlink(missing_ok=True)
+    return imported
