@@ -133,6 +133,11 @@ class Settings(BaseSettings):
     local_key: Annotated[
         str, Field(max_length=200, repr=False, description="Set by the supervisor: the key of local clients.")
     ] = ""
+    metrics_host: Annotated[str, Field(description="Address of the metrics of `hashreel worker`.")] = "127.0.0.1"
+    metrics_port: Annotated[
+        int, Field(ge=0, le=65535, description="Port of the metrics of `hashreel worker`; 0: none.")
+    ] = 0
+    log_format: Annotated[Literal["text", "json"], Field(description="Lines of log for people, or JSON.")] = "text"
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="Least level logged.")] = (
         "info"
     )

@@ -30,6 +30,7 @@ from indexer.chunks import MAX_CHUNKS, MAX_FRAMES, Chunk
 from indexer.records import VideoRecord
 from indexer.store import check_fingerprint, printable
 from workers.messages import Unit
+from workers.metrics import chunk_committed, unit_failed
 
 if TYPE_CHECKING:
     from encoder.model import Model
@@ -93,6 +94,7 @@ class UnitRunner:
         self._current: Unit | None = None
         self._leasing = threading.Lock()
         self._checked_at = 0.0
+        self._job = ""
         self._generations: set[str] = set()
 
     def run(self, unit: Unit) -> None:
@@ -138,7 +140,7 @@ class UnitRunner:
             self._try_later(unit, "source", _plain(exc))
             return
         except Exception as exc:
-            logger.exception("unit failed", extra={"action": "unit_failed", "unit": str(unit)})
+            logger.exception("unit failed", extra={"action": "unit_failed", "job": self._job, "unit": str(unit)})
             self._try_later(unit, "encode", f"{type(exc).__name__}: {exc}")
             return
         _insist(lambda: self._units.finish([unit]))
@@ -158,10 +160,12 @@ class UnitRunner:
         if tries >= self._settings.max_tries:
             self._give_up(unit, stage, reason)
         else:
+            unit_failed(stage, is_final=False)
             _insist(lambda: self._units.release(unit, worker=self._worker, delay_s=BACKOFF_S * 2 ** (tries - 1)))
 
     def _give_up(self, unit: Unit, stage: str, reason: str) -> None:
         """Record a failure: of the video, or of one chunk, whose place an empty chunk takes."""
+        unit_failed(stage, is_final=True)
         if unit.chunk is None:
             _insist(lambda: self._store.fail(unit.video, stage, reason, retryable=stage != "decode"))
         else:
@@ -274,15 +278,25 @@ class UnitRunner:
         rest = max(0.0, time.perf_counter() - started - clock.decode_s - clock.encode_s)
         seconds = (clock.decode_s, clock.encode_s, rest)
         reply = _insist(lambda: self._store.commit(video, number, chunk, warnings=warnings, seconds=seconds))
+        if reply not in {"exists", "gone"}:
+            chunk_committed(len(chunk), *seconds)
         logger.info(
             "chunk committed",
-            extra={"action": "commit", "video": video, "chunk": number, "frames": len(chunk), "reply": reply},
+            extra={
+                "action": "commit",
+                "job": self._job,
+                "video": video,
+                "chunk": number,
+                "frames": len(chunk),
+                "reply": reply,
+            },
         )
 
     def _open(self, video: int) -> VideoRecord:
         record = _insist(lambda: self._store.find_video(video))
         if record is None or record.state not in {"queued", "encoding"}:
             raise CancelledUnitError
+        self._job = record.job
         self._check_model(record.generation)
         return record
 

@@ -104,6 +104,10 @@ class JobQueue:
         self._roots = SourceRoots(roots, is_open=settings.open_roots)
         self.evaluations = EvaluationQueue(store, send, settings)
 
+    def units(self) -> tuple[int, int]:
+        """Return how many units of work wait, and how many run."""
+        return self._units.counts()
+
     # Taking work in
 
     def enqueue(self, request: EnqueueRequest) -> JobModel:

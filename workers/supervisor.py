@@ -11,9 +11,11 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -24,6 +26,7 @@ from hashreel.processes import Child, python_command
 from indexer.store import Store, connect
 from workers.app import make_app
 from workers.evaluation_records import EvaluationRecords
+from workers.metrics import FOLDER_VARIABLE, serve_metrics
 from workers.queue import Sender
 from workers.reconciler import Reconciler
 from workers.units import Units
@@ -100,6 +103,8 @@ class Supervisor:
         self._settings = settings
         self._drain_s = drain_s
         self._stopping = threading.Event()
+        # Where worker processes leave their numbers for /metrics.
+        self._numbers = tempfile.TemporaryDirectory(prefix="hashreel-metrics-")
         self._store = Store(connect(settings.redis_url))
         self._units = Units(self._store.redis, self._store.keys)
         self._evaluations = EvaluationRecords(self._store.redis, self._store.keys, settings.job_keep_s)
@@ -113,6 +118,8 @@ class Supervisor:
         environment = self._settings.environment()
         # Set before the child's torch loads; "" hides every device from a CPU worker.
         environment["CUDA_VISIBLE_DEVICES"] = gpu or ""
+        if self._settings.metrics_port:
+            environment[FOLDER_VARIABLE] = self._numbers.name
         environment["HASHREEL_DEVICE"] = "cpu" if gpu is None else "cuda"
         return Child(name, python_command("worker", "--single", "--name", name), environment=environment)
 
@@ -120,6 +127,9 @@ class Supervisor:
         """Start the children and keep them alive; returns when all have ended."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
+        if self._settings.metrics_port:
+            address, port = self._settings.metrics_host, self._settings.metrics_port
+            serve_metrics(Path(self._numbers.name), address, port, self._units, self._children)
         for work in (self._reconcile, self._watch_hangs):
             threading.Thread(target=work, name=work.__name__, daemon=True).start()
         for child in self._children:
@@ -137,6 +147,7 @@ class Supervisor:
     def close(self) -> None:
         """Give the connections back."""
         self._store.redis.close()
+        self._numbers.cleanup()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._stopping.set()

@@ -115,6 +115,14 @@ class Units:
             pipe.hdel(self.keys.units_owner, *names)
             pipe.execute()
 
+    def counts(self) -> tuple[int, int]:
+        """Return how many units are queued, and how many run."""
+        with self.redis.pipeline(transaction=False) as pipe:
+            pipe.zcard(self.keys.units_queued)
+            pipe.zcard(self.keys.units_running)
+            queued, running = pipe.execute()
+        return queued, running
+
     def touch(self, unit: Unit) -> None:
         """Note that a queued unit was sent just now."""
         self.redis.zadd(self.keys.units_queued, {str(unit): time.time()}, xx=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import json
 import logging
 import sys
 
@@ -19,10 +21,22 @@ class _Formatter(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-def set_up_logging(level: str) -> None:
-    """Send log records of at least ``level`` to stderr."""
+class _JsonFormatter(logging.Formatter):
+    """One JSON object a line: time (UTC), level, logger, message, and whatever the record carries."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        when = datetime.datetime.fromtimestamp(record.created, datetime.UTC).isoformat(timespec="milliseconds")
+        line = {"time": when, "level": record.levelname.lower(), "logger": record.name, "message": record.getMessage()}
+        line |= {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def set_up_logging(level: str, form: str = "text") -> None:
+    """Send log records of at least ``level`` to stderr, as lines for people ("text") or as "json"."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Formatter())
+    handler.setFormatter(_JsonFormatter() if form == "json" else _Formatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for chatty in ("httpx", "httpcore", "PIL", "numba", "kombu", "amqp"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, getattr(logging, level.upper())))

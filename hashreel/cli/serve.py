@@ -45,7 +45,7 @@ def cli(redis_url: str | None, data: Path | None, model: str | None, host: str |
     from workers.queue import JobQueue, Sender
     from workers.units import Units
 
-    set_up_logging(settings.log_level)
+    set_up_logging(settings.log_level, settings.log_format)
     warn_of_problems(settings)
     store = Store(connect(settings.redis_url))
     store.check_server()

@@ -39,7 +39,7 @@ def cli(
 
     from hashreel.cli.logs import set_up_logging
 
-    set_up_logging(settings.log_level)
+    set_up_logging(settings.log_level, settings.log_format)
     if single:
         from workers.process import run_worker
 

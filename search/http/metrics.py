@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from hashreel.schemas import Answer, Health, Query
 from search.http.problems import EXPECTED
-from search.ports import EnginePort
+from search.ports import EnginePort, QueuePort
 
 __all__ = ["Metrics"]
 
@@ -48,6 +50,9 @@ class Metrics:
         self._ready = Gauge("hashreel_ready", "1 when queries are answered.", registry=self.registry)
         self._redis = Gauge("hashreel_redis_up", "1 when Redis answers.", registry=self.registry)
 
+        units = Gauge("hashreel_units", "Units of work by state.", ["state"], registry=self.registry)
+        self._units = {state: units.labels(state) for state in ("queued", "running")}
+
     def answered(self, query: Query, answer: Answer, seconds: float) -> None:
         """Record one answered query.
 
@@ -73,9 +78,12 @@ class Metrics:
         self._requests.labels(route, method if method in METHODS else "other", str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
-    def render(self, engine: EnginePort) -> bytes:
-        """Return all metrics in Prometheus's text format, with the gallery's state as of now."""
+    def render(self, engine: EnginePort, queue: QueuePort) -> bytes:
+        """Return all metrics in Prometheus's text format, with the state of gallery and queue as of now."""
         self._observe(_health(engine))
+        with suppress(*EXPECTED):  # while Redis is away, the last numbers stand
+            for gauge, count in zip(self._units.values(), queue.units(), strict=True):
+                gauge.set(count)
         return generate_latest(self.registry)
 
     def _observe(self, health: Health) -> None:

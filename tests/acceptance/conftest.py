@@ -9,6 +9,7 @@ import pytest
 from stacks import embedded_stack
 
 from hashreel import Client
+from hashreel.stack import free_port
 
 
 @pytest.fixture(scope="session")
@@ -18,9 +19,15 @@ def stack_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def stack_url(stack_folder: Path) -> Iterator[str]:
+def worker_metrics_url() -> str:
+    """Return the address at which the stack's workers tell their metrics."""
+    return f"http://127.0.0.1:{free_port('127.0.0.1')}"
+
+
+@pytest.fixture(scope="session")
+def stack_url(stack_folder: Path, worker_metrics_url: str) -> Iterator[str]:
     """Return the address of a running stack."""
-    with embedded_stack(stack_folder) as url:
+    with embedded_stack(stack_folder, HASHREEL_METRICS_PORT=worker_metrics_url.rpartition(":")[2]) as url:
         yield url
 
 

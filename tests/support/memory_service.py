@@ -358,6 +358,9 @@ class MemoryQueue:
     paused: bool = False
     evaluations: MemoryEvaluations = field(default_factory=lambda: MemoryEvaluations())
 
+    def units(self) -> tuple[int, int]:
+        return len(self.records), 0
+
     def enqueue(self, request: EnqueueRequest) -> JobModel:
         number = f"job-{len(self.records) + 1}"
         total = len(request.sources)

@@ -56,4 +56,4 @@ METRICS = problems() | {200: {"description": "Prometheus text", "content": {"tex
 @router.get("/metrics", response_class=Response, responses=METRICS, summary="Metrics for Prometheus")
 def metrics(parts: PartsDep) -> Response:
     """Return counters, histograms of the stages of a query, and the state of the gallery."""
-    return Response(parts.metrics.render(parts.engine), media_type=CONTENT_TYPE_LATEST)
+    return Response(parts.metrics.render(parts.engine, parts.queue), media_type=CONTENT_TYPE_LATEST)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
 from hashreel.schemas import EnqueueRequest, JobModel, Jobs
 from search.http.job_events import job_events
 from search.http.parts import JobId, PartsDep
-from search.http.problems import problems
+from search.http.problems import problems, request_id_of
 
 __all__ = ["router"]
+
+logger = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -23,10 +26,13 @@ KeepPartial = Annotated[bool, Query(description="Keep what unfinished videos hav
 @router.post(
     "", status_code=202, responses=problems(400, 403, 404, 409, 413, 422, 503), summary="Enqueue sources to index"
 )
-def enqueue(request: EnqueueRequest, parts: PartsDep) -> JobModel:
+def enqueue(request: EnqueueRequest, http: Request, parts: PartsDep) -> JobModel:
     """Register files, folders and globs of the server's source roots and start their work."""
     job = parts.queue.enqueue(request)
     parts.metrics.enqueued.inc()
+    # Workers log the job; this line leads from there to the request.
+    facts = {"job": job.id, "request_id": request_id_of(http.scope), "sources": job.counts.total}
+    logger.info("job enqueued", extra={"action": "enqueue", **facts})
     return job
 
 
