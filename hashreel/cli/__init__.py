@@ -41,6 +41,7 @@ COMMANDS = {
     "evaluate": Command("evaluate", "Score retrieval against a ground truth: MAP@K, intervals, a report."),
     "serve": Command("serve", "Run the search service."),
     "worker": Command("worker", "Run workers that encode: one process a GPU, or on the CPU."),
+    "completion": Command("completion", "Print a shell's completion script."),
     "doctor": Command("doctor", "Check this machine and Redis, and say what to do."),
     "backup": Command("backup", "Write everything that cannot be made again into one file."),
     "restore": Command("restore", "Restore a backup into an empty folder."),

@@ -6,12 +6,17 @@ from pathlib import Path
 
 import click
 
+from hashreel.cli.groups import OptionsAnywhere
 from hashreel.cli.options import client_options, connect, json_option, print_json, print_table
 from hashreel.cli.reports import job_table
 from hashreel.schemas import Collection
 
 
-@click.group(invoke_without_command=True, epilog="Example: hashreel collections reencode main --model models/mine")
+@click.group(
+    cls=OptionsAnywhere,
+    invoke_without_command=True,
+    epilog="Example: hashreel collections reencode main --model models/mine",
+)
 @client_options
 @json_option
 @click.pass_context

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from glob import glob
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -47,7 +49,8 @@ def cli(
 ) -> None:
     """Index videos, folders of videos, folders of key-frames, or globs.
 
-    Paths are the service's: inside its source roots, or, for an embedded stack, any path of this machine.
+    Paths are the service's: inside its source roots, or, for an embedded stack, any path of this machine. What exists
+    here, by a relative path or a glob, is meant as this machine sees it when the service runs on it, too.
     Every source ends as indexed or in `hashreel failures` with its reason.
     """
     if sum((every is not None, keyframes is not None, scenes)) > 1:
@@ -59,14 +62,15 @@ def cli(
         policy["keyframes"] = keyframes
     if scenes:
         policy["scenes"] = True
-    # A path that exists here is meant as this machine sees it; others are left to the service.
-    paths = [os.path.abspath(source) if os.path.exists(source) else source for source in sources]
     with connect(url, data, api_key) as client:
+        paths = _as_the_service_sees(sources, client.url)
         job = client.enqueue(paths, tags=parse_tags(tags), collection=collection, again=again, **policy)
         if not wait:
             status = job.status()
             print_json(status) if as_json else click.echo(f"job {job.id}: {status.counts.total} sources")
             return
+        # Whatever happens to this command or to the service, the job can be found again.
+        click.echo(f"job {job.id}: waiting; `hashreel jobs show {job.id}` shows it, too", err=True)
         status = job.wait(progress=sys.stderr.isatty() and not as_json).status()
         if as_json:
             print_json(status)
@@ -74,3 +78,18 @@ def cli(
             report_job(client, status)
     if status.counts.failed:
         sys.exit(1)
+
+
+def _as_the_service_sees(sources: tuple[str, ...], url: str) -> list[str]:
+    """Return absolute paths for what exists here, if the service is on this machine; say so if it is not."""
+    here = [source for source in sources if "://" not in source and (os.path.exists(source) or glob(source))]
+    host = urlsplit(url).hostname or ""
+    if host == "localhost" or host.startswith("127.") or host in {"::1", "0.0.0.0"}:
+        return [os.path.abspath(source) if source in here else source for source in sources]
+    if here:
+        click.echo(
+            f"note: {here[0]} exists on this machine, but paths are those of the service at {host}, inside its source "
+            "roots; files of this machine have to be uploaded (POST /v1/uploads, Client.upload, the page)",
+            err=True,
+        )
+    return list(sources)

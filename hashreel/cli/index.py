@@ -8,6 +8,7 @@ from typing import Literal, cast
 
 import click
 
+from hashreel.cli.groups import OptionsAnywhere
 from hashreel.cli.options import client_options, connect, json_option, print_json
 from hashreel.schemas import IndexStatus
 
@@ -16,7 +17,7 @@ Action = Literal["status", "compact", "rebuild", "snapshot"]
 Format = Literal["npz", "parquet", "faiss"]
 
 
-@click.group(epilog="Example: hashreel index status")
+@click.group(cls=OptionsAnywhere, epilog="Example: hashreel index status")
 @click.option("--collection", help="Collection.  [default: the service's own]")
 @client_options
 @json_option

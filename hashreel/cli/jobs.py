@@ -7,11 +7,12 @@ from pathlib import Path
 
 import click
 
+from hashreel.cli.groups import OptionsAnywhere
 from hashreel.cli.options import client_options, connect, json_option, print_json
 from hashreel.cli.reports import job_table, report_job
 
 
-@click.group(invoke_without_command=True, epilog="Example: hashreel jobs --watch")
+@click.group(cls=OptionsAnywhere, invoke_without_command=True, epilog="Example: hashreel jobs --watch")
 @click.option("--watch", is_flag=True, help="Follow the newest job to its end.")
 @client_options
 @json_option

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hashreel.cli.groups import OptionsAnywhere
 from hashreel.cli.options import (
     client_options,
     connect,
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     from search.access.keyring import Keyring
 
 
-@click.group(invoke_without_command=True, epilog="Example: hashreel keys create mary --scope write")
+@click.group(
+    cls=OptionsAnywhere, invoke_without_command=True, epilog="Example: hashreel keys create mary --scope write"
+)
 @click.option(
     "--redis-url",
     help="Work on this Redis itself instead of through a service: for the first key, or when an admin's is lost.",

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import click
 
+from hashreel.cli.groups import OptionsAnywhere
 from hashreel.cli.options import client_options, connect, json_option, parse_tags, print_json, print_table
 from hashreel.cli.reports import clock, when
 from hashreel.schemas import VideoModel
 
 
-@click.group(invoke_without_command=True, epilog="Example: hashreel videos --tag case=17")
+@click.group(cls=OptionsAnywhere, invoke_without_command=True, epilog="Example: hashreel videos --tag case=17")
 @click.option(
     "--state",
     type=click.Choice(["queued", "encoding", "indexed", "failed", "cancelled"]),

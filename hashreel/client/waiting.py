@@ -9,8 +9,11 @@ from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
 from hashreel.client.job_waits import pauses
+from hashreel.errors import UnavailableError
 
 __all__ = ["wait_for", "wait_for_async"]
+
+OUTAGE_S = 300.0
 
 M_co = TypeVar("M_co", covariant=True)
 M = TypeVar("M")
@@ -37,12 +40,37 @@ class _AsyncWaitable(Protocol[M_co]):
     async def status(self) -> M_co: ...
 
 
+class _Outage:
+    """How long the service has not answered: a restart is sat out, an end is not."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def is_over(self) -> None:
+        self._since = None
+
+    def goes_on(self) -> None:
+        """Raise again what is being handled, once it has lasted too long."""
+        now = time.monotonic()
+        if self._since is None:
+            self._since = now
+        if now - self._since > OUTAGE_S:
+            raise
+
+
 def wait_for(thing: _Waitable[M], ended: Collection[str], shown: Shown[M], timeout_s: float | None) -> None:
-    """Return when a thing's state is one of ``ended``; WaitTimeoutError after ``timeout_s``, while it goes on."""
-    rhythm = pauses(thing.id, timeout_s)
+    """Return when a thing's state is one of ``ended``; WaitTimeoutError after ``timeout_s``, while it goes on.
+
+    A service that is away is asked again for five minutes; then its UnavailableError is raised.
+    """
+    rhythm, outage = pauses(thing.id, timeout_s), _Outage()
     with shown as show:
         while True:
-            show(thing.status())
+            try:
+                show(thing.status())
+                outage.is_over()
+            except UnavailableError:
+                outage.goes_on()
             if thing.state in ended:
                 return
             time.sleep(next(rhythm))
@@ -52,10 +80,14 @@ async def wait_for_async(
     thing: _AsyncWaitable[M], ended: Collection[str], shown: Shown[M], timeout_s: float | None
 ) -> None:
     """Do as :func:`wait_for`, without blocking the event loop."""
-    rhythm = pauses(thing.id, timeout_s)
+    rhythm, outage = pauses(thing.id, timeout_s), _Outage()
     with shown as show:
         while True:
-            show(await thing.status())
+            try:
+                show(await thing.status())
+                outage.is_over()
+            except UnavailableError:
+                outage.goes_on()
             if thing.state in ended:
                 return
             await asyncio.sleep(next(rhythm))

@@ -1,0 +1,109 @@
+"""What people type: options before and after subcommands, waits that outlive a restart, paths, completion."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from memory_service import Switch
+
+from hashreel import Client
+from hashreel.cli import COMMANDS, cli
+from hashreel.cli.enqueue import _as_the_service_sees
+from hashreel.cli.groups import OptionsAnywhere
+from hashreel.client import waiting
+from hashreel.errors import UnavailableError
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["videos", "--json", "--url", "URL", "show", "1"],
+        ["videos", "show", "1", "--json", "--url", "URL"],
+        ["videos", "--json", "show", "--url=URL", "1"],
+        ["videos", "show", "--url", "URL", "--json", "--", "1"],
+    ],
+)
+def test_shared_options_stand_before_and_after_a_subcommand(service, words):
+    done = CliRunner().invoke(cli, [word.replace("URL", service.url) for word in words])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["id"] == 1
+
+
+def test_an_option_without_its_value_is_a_usage_error(service):
+    done = CliRunner().invoke(cli, ["videos", "show", "1", "--url"])
+    assert done.exit_code == 2
+    assert "requires an argument" in done.stderr
+
+
+def test_every_group_that_talks_to_a_service_takes_its_options_anywhere():
+    for name in COMMANDS:
+        command = cli.get_command(cli.make_context("hashreel", ["--help-not"], resilient_parsing=True), name)
+        options = {text for parameter in command.params for text in parameter.opts}
+        if hasattr(command, "commands") and "--url" in options:
+            assert isinstance(command, OptionsAnywhere), name
+            for sub in command.commands.values():
+                assert "--json" in {text for parameter in sub.params for text in parameter.opts}, sub.name
+
+
+def test_a_wait_outlives_a_restart_of_the_service(server: tuple[Switch, str], service, monkeypatch):
+    switch, url = server
+    app = switch.app
+
+    async def away(scope, receive, send):
+        await send({"type": "http.response.start", "status": 503, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    with Client(url) as client:
+        service.queue.paused = True
+        job = client.enqueue("archive/new.mp4")
+        switch.app = away
+
+        def back() -> None:
+            service.queue.paused = False
+            switch.app = app
+
+        timer = threading.Timer(1.5, back)
+        timer.start()
+        assert job.wait(timeout_s=60).counts.indexed == 1
+        timer.join()
+        job = client.enqueue("archive/other.mp4")
+        switch.app = away
+        monkeypatch.setattr(waiting, "OUTAGE_S", 0.5)
+        with pytest.raises(UnavailableError):
+            job.wait(timeout_s=60)
+
+
+def test_enqueue_names_its_job_before_it_waits(service):
+    done = CliRunner().invoke(cli, ["enqueue", "archive/a.mp4", "--wait", "--url", service.url])
+    assert done.exit_code == 0, done.output
+    assert "job job-1: waiting" in done.stderr
+
+
+def test_paths_of_this_machine_are_whole_for_a_service_on_it_and_explained_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "clip.mp4").touch()
+    given = ("clip.mp4", "*.mp4", "archive/x.mp4", "uploads/y.mp4", "http://h/z.mp4")
+    whole = [f"{tmp_path}/clip.mp4", f"{tmp_path}/*.mp4", *given[2:]]
+    for url in ("http://127.0.0.1:8000", "http://localhost:1", "http://[::1]:9"):
+        assert _as_the_service_sees(given, url) == whole
+    assert _as_the_service_sees(given, "http://archive.lan:8000") == list(given)
+    assert "clip.mp4 exists on this machine" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_ask_hashreel(shell):
+    done = CliRunner().invoke(cli, ["completion", shell])
+    assert done.exit_code == 0
+    assert "_HASHREEL_COMPLETE" in done.stdout
+    completed = CliRunner().invoke(
+        cli,
+        env={"_HASHREEL_COMPLETE": f"{shell}_complete", "COMP_WORDS": "hashreel jobs sh", "COMP_CWORD": "2"},
+        prog_name="hashreel",
+    )
+    assert "show" in completed.stdout or shell == "fish"
