@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import redis
 from stored_gallery import BITS, Frame, add_video, make_chunk, nearest
 
 from indexer.chunks import Chunk, decode_chunk
+from indexer.columns import Filter
 from indexer.gallery import Found, Gallery
 from indexer.records import Generation
 from indexer.store import Store
@@ -188,6 +190,38 @@ def check_now(gallery: Gallery, writer: Writer, top: int = 12) -> None:
     writer.mirror.check(found, query, top)
     for frame in found.frames:
         assert frame.tags == writer.mirror.tags.get(frame.video, {})
+
+
+def check_forms(gallery: Gallery, writer: Writer) -> None:
+    """Compare queries of every other form with brute force; the gallery has caught up and nobody writes."""
+    rng, mirror = writer.rng, writer.mirror
+    frames = {frame.id: frame for frame in mirror.frames(mirror.last)}
+    outputs = rng.random(BITS, dtype=np.float32)
+    query = np.packbits(outputs >= 0.5, bitorder="little")
+    pairs = nearest(list(frames.values()), query, len(frames))
+    top, radius = int(rng.integers(1, 20)), int(rng.integers(0, BITS + 1))
+    start, left_out = int(rng.integers(0, 600_000)), int(rng.choice([i >> 32 for i in frames])) if frames else 1
+
+    def found(**options: Any) -> list[tuple[int, int]]:
+        return [(frame.distance, frame.frame_id) for frame in gallery.search(query, top, **options).frames]
+
+    assert found(radius=radius) == [pair for pair in pairs if pair[0] <= radius][:top]
+    best: dict[int, tuple[int, int]] = {}
+    for pair in pairs:
+        best.setdefault(pair[1] >> 32, pair)
+    assert found(is_grouped=True) == list(best.values())[:top]
+    wanted = Filter(between_ms=(start, start + 700_000), exclude_video=left_out)
+    inside = [p for p in pairs if start <= frames[p[1]].time_ms < start + 700_000 and p[1] >> 32 != left_out]
+    assert found(filter_=wanted) == inside[:top]
+    bits = np.unpackbits(
+        np.array([list(frames[i].code) for _, i in pairs], np.uint8).reshape(-1, len(query)),
+        axis=1,
+        count=BITS,
+        bitorder="little",
+    )
+    scores = np.abs(outputs - bits).sum(axis=1, dtype=np.float64).tolist()
+    by_outputs = sorted((distance, score, i) for (distance, i), score in zip(pairs, scores, strict=True))
+    assert found(outputs=outputs) == [(distance, i) for distance, _, i in by_outputs[:top]]
 
 
 assert BITS % 8, "codes with unused bits are the harder case"
