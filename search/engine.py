@@ -29,10 +29,10 @@ from indexer.columns import Columns
 from indexer.gallery import Found, FoundFrame, Gallery
 from indexer.index import Index
 from indexer.records import Generation
-from search.catalogue import Catalogue
 from search.clips import clip_answer, encode_clip
 from search.collection_keeper import CollectionKeeper
 from search.feedback import refine
+from search.masks import Masks
 from search.rankings import by_areas, by_weights
 from search.replies import EncodedQuery, answer_of, concept_mask, filter_of
 from search.upkeep import IndexUpkeep
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["SearchEngine"]
 
 
-class SearchEngine(Catalogue, CollectionKeeper, IndexUpkeep):
+class SearchEngine(Masks, CollectionKeeper, IndexUpkeep):
     """Answers queries over the collections of one store, and looks after them (``search.ports.EnginePort``).
 
     Args:

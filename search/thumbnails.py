@@ -1,4 +1,4 @@
-"""A bounded cache of thumbnails on disk: one file a frame and width, the least recently used go first."""
+"""A bounded cache of pictures of frames on disk: one file a frame and kind, the least recently used go first."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 __all__ = ["ThumbnailCache"]
 
@@ -14,7 +15,7 @@ TRIM_EVERY = 256
 
 
 class ThumbnailCache:
-    """Keeps JPEGs in a folder.
+    """Keeps thumbnails (JPEG) and masks (PNG) in a folder.
 
     Args:
         folder: Made on first use.
@@ -27,9 +28,16 @@ class ThumbnailCache:
         self._writes = 0
         self._lock = threading.Lock()
 
-    def get(self, frame_id: int, width: int, make: Callable[[], bytes]) -> bytes:
-        """Return the thumbnail of a frame, made by ``make`` where it is not cached."""
-        path = self._folder / f"{frame_id >> 32}" / f"{frame_id}-{width}.jpg"
+    def get(self, frame_id: int, kind: int | Literal["mask"], make: Callable[[], bytes]) -> bytes:
+        """Return a picture of a frame, made by ``make`` where it is not cached.
+
+        Args:
+            frame_id: The frame.
+            kind: A thumbnail's width, or "mask".
+            make: Makes it.
+        """
+        suffix = "png" if kind == "mask" else "jpg"
+        path = self._folder / f"{frame_id >> 32}" / f"{frame_id}-{kind}.{suffix}"
         try:
             picture = path.read_bytes()
             os.utime(path)
@@ -59,7 +67,9 @@ class ThumbnailCache:
                 self._trim()
 
     def _trim(self) -> None:
-        files = [(entry.stat().st_mtime_ns, entry.stat().st_size, entry) for entry in self._folder.rglob("*.jpg")]
+        files = [
+            (entry.stat().st_mtime_ns, entry.stat().st_size, entry) for entry in self._folder.rglob("*-*.[jp][pn]g")
+        ]
         excess = sum(size for _, size, _ in files) - self._max_bytes
         for _, size, entry in sorted(files, key=lambda row: row[0]):
             if excess <= 0:

@@ -97,6 +97,20 @@ class ScopedEngine(_Scoped):
         self._check_video(frame_id >> 32)
         return do(frame_id, *args, **options)
 
+    _may_mask = _may_frame_png = _may_thumbnail
+
+    def _may_suppress(self, do: Rule, request: Any) -> Any:
+        self._check(request.collection)
+        return do(request)
+
+    def _may_suppressions(self, do: Rule, collection: str | None = None) -> Any:
+        self._check(collection)
+        return do(collection)
+
+    def _may_unsuppress(self, do: Rule, suppression_id: str, collection: str | None = None) -> Any:
+        self._check(collection)
+        return do(suppression_id, collection)
+
     def _may_collections(self, do: Rule) -> Collections:
         caller = current_visit().caller
         return Collections(collections=[one for one in do().collections if caller.may_touch(one.name)])

@@ -13,7 +13,7 @@ SEARCHES = "/v1/search"
 FOR_ADMINS = ("/v1/keys", "/v1/audit")
 CHANGED_BY_ADMINS = ("/v1/collections", "/v1/index")
 SESSION = "/v1/session"
-VIEWS = ("/thumbnail", "/source")
+VIEWS = ("/thumbnail", "/mask", "/source")
 EXPORTS = ("/export", "/report", "/evidence")
 
 

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { button, byId, element, refresh } from "./dom.js";
-import { count, fileName, parseTags, size, when } from "./format.js";
+import { count, fileName, folderOf, parseTags, size, when } from "./format.js";
 
 const ENDED = new Set(["done", "cancelled"]);
 const EVALUATED = new Set(["done", "failed", "cancelled"]);
@@ -85,7 +85,7 @@ export class ActivityView {
     return element(
       "li",
       { class: "job panel" },
-      element("div", { class: "job-head" }, element("h3", {}, jobTitle(job)), element("span", { class: `state ${job.state}` }, job.state)),
+      element("div", { class: "job-head" }, element("h3", {}, jobTitle(job)), element("span", { class: `state ${outcome(job)}` }, OUTCOMES[outcome(job)] ?? outcome(job))),
       active ? element("progress", { value, max: Math.max(most, 1), "aria-label": `Progress of job ${job.id}` }) : null,
       element("p", { class: "quiet" }, jobFacts(job)),
       element(
@@ -141,6 +141,15 @@ function policy() {
   return kind === "every" ? { kind, seconds: Number(byId("enqueue-seconds").value) || 1 } : { kind };
 }
 
+const OUTCOMES = { partly: "done, some failed" };
+
+// A job that indexed nothing has failed, whatever its record says; one that failed in part says so.
+function outcome(job) {
+  const { counts } = job;
+  if (job.state !== "done" || !counts.failed) return job.state;
+  return counts.indexed + counts.skipped ? "partly" : "failed";
+}
+
 function jobTitle(job) {
   return `${count(job.counts.total, "source")}${job.created_at ? `, ${when(job.created_at)}` : ""}`;
 }
@@ -185,8 +194,9 @@ function failureRow(failure) {
   const kind = failure.partial ? "indexed in part" : failure.retryable ? "can be tried again" : "failed";
   return element(
     "li",
-    { class: "failure" },
+    { class: `failure ${failure.partial ? "partial" : ""}` },
     element("p", { class: "name", title: failure.source }, fileName(failure.source)),
+    element("p", { class: "folder", title: failure.source }, folderOf(failure.source)),
     element("p", {}, `${failure.stage}: ${failure.reason}`),
     element("p", { class: "quiet" }, [kind, when(failure.at)].filter(Boolean).join(" · ")),
   );

@@ -21,6 +21,7 @@ async function call(address, options = {}) {
   }
   connection.dispatchEvent(new Event("up"));
   const body = await response.json().catch(() => null);
+  if (response.status === 401) connection.dispatchEvent(new Event("denied"));
   if (!response.ok) throw new ApiError(response.status, body?.detail ?? `The service answered ${response.status}.`, body);
   return body;
 }
@@ -75,6 +76,20 @@ export async function health() {
   }
 }
 
+export const session = () => call("/v1/session");
+// The cookie that comes back stands for the key: pictures and players cannot send a header.
+export const signIn = (key) => call("/v1/session", { method: "POST", headers: { Authorization: `Bearer ${key}` } });
+export const signOut = () => fetch("/v1/session", { method: "DELETE" });
+
+// Why a source is not served; "" if it is.
+export async function sourceTrouble(videoId) {
+  const response = await fetch(`/v1/videos/${videoId}/source`, { headers: { Range: "bytes=0-0" } }).catch(() => null);
+  if (!response) return "The service does not answer.";
+  if (response.ok) return "";
+  return (await response.json().catch(() => null))?.detail ?? `The service answered ${response.status}.`;
+}
+
+export const mask = (frameId) => `/v1/frames/${frameId}/mask`;
 export const thumbnail = (frameId, width = 320) => `/v1/frames/${frameId}/thumbnail?width=${width}`;
 export const source = (videoId, milliseconds) => `/v1/videos/${videoId}/source#t=${(milliseconds / 1000).toFixed(3)}`;
 export const jobEvents = (id) => new EventSource(`/v1/jobs/${encodeURIComponent(id)}/events`);
@@ -91,6 +106,7 @@ export function upload(file, onProgress) {
     request.responseType = "json";
     request.upload.addEventListener("progress", (event) => onProgress(event.loaded, event.total));
     request.addEventListener("load", () => {
+      if (request.status === 401) connection.dispatchEvent(new Event("denied"));
       if (request.status === 201) resolve(request.response);
       else reject(new ApiError(request.status, request.response?.detail ?? `The service answered ${request.status}.`));
     });

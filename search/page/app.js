@@ -3,10 +3,13 @@
 import { ActivityView } from "./activityview.js";
 import * as api from "./api.js";
 import { ArchiveView } from "./archiveview.js";
+import { loadConcepts } from "./concepts.js";
 import { byId } from "./dom.js";
 import { count } from "./format.js";
+import { Keys } from "./keys.js";
 import { Player } from "./player.js";
 import { SearchView } from "./searchview.js";
+import { startVeil } from "./veil.js";
 
 const CALM_MS = 10_000;
 const BUSY_MS = 2_000;
@@ -44,6 +47,7 @@ const app = {
 
 const views = { search: new SearchView(app), archive: new ArchiveView(app), activity: new ActivityView(app) };
 app.player = new Player((hit) => views.search.similar(hit));
+const keys = new Keys(() => begin());
 let shown = "";
 let isDown = false;
 let timer = 0;
@@ -83,7 +87,8 @@ async function watch() {
 }
 
 function tell(health) {
-  byId("health").textContent = health.ready ? count(health.frames, "frame") : "not ready";
+  const lag = health.lag ? `, ${count(health.lag, "change")} behind` : "";
+  byId("health").textContent = health.ready ? `${count(health.frames, "frame")}${lag}` : "not ready";
   byId("health").classList.toggle("ready", health.ready);
   banner(health.ready ? "" : `The service is not ready: ${health.detail || "the index is being loaded"}.`);
 }
@@ -116,7 +121,8 @@ const isVideo = (file) => file.type.startsWith("video/") || /\.(mkv|mp4|m4v|mov|
 function take(files) {
   const clips = files.filter(isVideo);
   const picture = files.find((file) => file.type.startsWith("image/"));
-  if (clips.length) views.activity.add(clips);
+  if (clips.length && keys.scope === "read") app.go("activity");
+  else if (clips.length) views.activity.add(clips);
   else if (picture) views.search.fromPicture(picture);
 }
 
@@ -140,5 +146,12 @@ addEventListener("paste", (event) => {
   else if (named) app.go("search", { [text.split(":")[0].toLowerCase()]: text.split(":")[1] });
 });
 
-route();
-watch();
+async function begin() {
+  await Promise.all([keys.start(), loadConcepts()]);
+  views.search.loadConcepts();
+  route();
+  watch();
+}
+
+startVeil();
+begin();

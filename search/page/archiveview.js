@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { button, byId, element, picture, refresh } from "./dom.js";
-import { clock, count, fileName, length, parseTags, when } from "./format.js";
+import { clock, count, fileName, folderOf, length, parseTags, when } from "./format.js";
 
 const PAGE = 50;
 
@@ -60,6 +60,7 @@ export class ArchiveView {
         "div",
         { class: "about" },
         element("h2", { class: "name", title: video.source }, name),
+        element("p", { class: "folder", title: video.source }, folderOf(video.source)),
         element("p", { class: "quiet" }, facts(video)),
         tagList(video.tags),
         ...video.warnings.map((warning) => element("p", { class: "warning" }, warningText(warning))),

@@ -1,5 +1,7 @@
 // Builds elements. Text always goes in as text, never as markup, so a file name cannot become part of the page.
 
+import { loadWhenSeen } from "./thumbnails.js";
+
 export function element(tag, options = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(options)) {
@@ -21,7 +23,8 @@ export function button(text, run, options = {}) {
 
 // A picture that says so when there is none, since sources may move away.
 export function picture(address, alt = "") {
-  const image = element("img", { src: address, alt, loading: "lazy", decoding: "async" });
+  const image = element("img", { alt, decoding: "async" });
+  loadWhenSeen(image, address);
   image.addEventListener("error", () => {
     image.replaceWith(element("span", { class: "no-picture" }, "no picture"));
   });

@@ -18,6 +18,12 @@ export const count = (number, one, many = `${one}s`) => `${number.toLocaleString
 
 export const fileName = (source) => source.replace(/\/+$/, "").split("/").pop() || source;
 
+// The last two folders of a source: enough to tell two files of one name apart.
+export function folderOf(source) {
+  const folders = source.replace(/\/+$/, "").split("/").slice(0, -1).filter(Boolean);
+  return folders.length > 2 ? `…/${folders.slice(-2).join("/")}` : folders.join("/");
+}
+
 export function when(seconds) {
   const options = { dateStyle: "medium", timeStyle: "short" };
   return seconds ? new Date(seconds * 1000).toLocaleString(undefined, options) : "";

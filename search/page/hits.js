@@ -1,37 +1,93 @@
 // Hits as cards: the frame, when and where it is, how far, and the ways on from it.
 
 import * as api from "./api.js";
+import { colour } from "./concepts.js";
 import { button, element, picture } from "./dom.js";
-import { clock, count, fileName } from "./format.js";
+import { clock, count, fileName, folderOf } from "./format.js";
 
-export function card(hit, bits, actions) {
+const CONCEPTS_SHOWN = 2;
+const MASK_DELAY_MS = 150; // a pointer that only passes by asks for nothing
+
+export function card(hit, bits, mark, actions) {
   const time = clock(hit.time_ms);
   const name = fileName(hit.source);
-  const near = Math.max(0, 1 - hit.distance / bits);
-  const meter = element("meter", { min: 0, max: 1, value: near.toFixed(3), "aria-hidden": "true" });
+  const nearness = nearnessOf(hit, bits);
   const play = button("", () => actions.play(hit), {
     class: "frame",
-    "aria-label": `Play ${name} from ${time}, distance ${hit.distance}`,
+    "aria-label": `Play ${name} from ${time}, ${nearness.text}`,
   });
   play.append(picture(api.thumbnail(hit.frame_id)), element("span", { class: "time", "aria-hidden": "true" }, time));
-  const seen = (hit.concepts ?? []).map((concept) => `${concept.name} ${Math.round(100 * concept.area)} %`).join(", ");
-  const concepts = seen ? [element("p", { class: "concepts", title: `The model sees: ${seen}` }, seen)] : [];
+  if (hit.concepts?.length) showMaskOn(play, hit.frame_id);
   return element(
     "li",
-    { class: "hit", data: { frame: hit.frame_id } },
-    play,
-    element("p", { class: "name", title: hit.source }, name),
-    ...concepts,
+    { class: `hit ${mark ?? ""}`, data: { frame: hit.frame_id } },
+    element("div", { class: "shot" }, play, ways(hit, `${name} at ${time}`, mark, actions)),
     element(
       "div",
-      { class: "foot" },
-      element("span", { class: "distance", title: `${hit.distance} of ${bits} bits differ` }, meter, `distance ${hit.distance}`),
-      button("Similar", () => actions.similar(hit), {
-        class: "quiet-button",
-        "aria-label": `Find frames similar to ${name} at ${time}`,
-      }),
+      { class: "line" },
+      element("p", { class: "name", title: hit.source }, name),
+      element("span", { class: "distance", title: nearness.title }, nearness.meter, nearness.text),
     ),
+    element("p", { class: "folder", title: hit.source }, folderOf(hit.source)),
+    hit.concepts?.length ? conceptChips(hit.concepts) : null,
   );
+}
+
+function nearnessOf(hit, bits) {
+  const byArea = hit.distance === 0 && hit.score !== null && hit.score !== undefined && hit.byArea;
+  const value = byArea ? hit.score : Math.max(0, 1 - hit.distance / bits);
+  const meter = element("meter", { min: 0, max: 1, value: value.toFixed(3), "aria-hidden": "true" });
+  if (byArea) return { meter, text: `${Math.round(100 * hit.score)} %`, title: "Share of the picture that it covers" };
+  return { meter, text: `distance ${hit.distance}`, title: `${hit.distance} of ${bits} bits differ` };
+}
+
+function ways(hit, what, mark, actions) {
+  const marker = (kind, text, label) =>
+    button(text, () => actions.mark(hit, mark === kind ? null : kind), {
+      class: kind,
+      "aria-pressed": String(mark === kind),
+      "aria-label": `${label} ${what}`,
+      title: `${label} this`,
+    });
+  return element(
+    "div",
+    { class: "ways" },
+    marker("good", "Good", "More like"),
+    marker("bad", "Bad", "Less like"),
+    button("Similar", () => actions.similar(hit), { "aria-label": `Find frames similar to ${what}` }),
+  );
+}
+
+function conceptChips(concepts) {
+  const all = concepts.map((concept) => `${concept.name} ${Math.round(100 * concept.area)} %`).join(", ");
+  const shown = concepts.slice(0, CONCEPTS_SHOWN).map((concept) => element("li", {}, swatch(concept.name), concept.name));
+  const rest = concepts.length - shown.length;
+  if (rest > 0) shown.push(element("li", {}, `+${rest}`));
+  return element("ul", { class: "concepts", title: `The model sees: ${all}`, "aria-label": `The model sees: ${all}` }, ...shown);
+}
+
+export function swatch(name) {
+  const dot = element("span", { class: "swatch", "aria-hidden": "true" });
+  dot.style.background = colour(name);
+  return dot;
+}
+
+function showMaskOn(frame, frameId) {
+  let timer = 0;
+  const show = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      const mask = element("img", { class: "mask", alt: "", src: api.mask(frameId) });
+      mask.addEventListener("error", () => mask.remove());
+      frame.append(mask);
+    }, MASK_DELAY_MS);
+  };
+  const hide = () => {
+    clearTimeout(timer);
+    for (const mask of frame.querySelectorAll(".mask")) mask.remove();
+  };
+  for (const event of ["pointerenter", "focus"]) frame.addEventListener(event, show);
+  for (const event of ["pointerleave", "blur"]) frame.addEventListener(event, hide);
 }
 
 export function summary(answer, milliseconds) {

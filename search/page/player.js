@@ -27,6 +27,8 @@ export class Player {
     this.hit = hit;
     this.frameId = hit.frame_id;
     byId("player-title").textContent = fileName(hit.source);
+    byId("player-title").title = hit.source;
+    byId("player-folder").textContent = hit.source;
     this.note.textContent = `From ${clock(hit.time_ms)}`;
     this.setMode(true);
     this.video.poster = api.thumbnail(hit.frame_id, 960);
@@ -51,11 +53,14 @@ export class Player {
     byId("player-back").hidden = byId("player-next").hidden = plays;
   }
 
-  showFrames() {
+  async showFrames() {
     this.setMode(false);
-    this.note.textContent = `This browser cannot play the file, or it has moved. Here is the indexed frame at ${clock(this.hit.time_ms)}.`;
+    this.note.textContent = `This browser cannot play the file. Here is the indexed frame at ${clock(this.hit.time_ms)}.`;
     this.show(this.frameId);
     byId("player-next").focus();
+    const hit = this.hit;
+    const trouble = await api.sourceTrouble(hit.video);
+    if (trouble && this.hit === hit && this.dialog.open) this.note.textContent = trouble;
   }
 
   show(frameId) {

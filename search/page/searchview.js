@@ -1,17 +1,20 @@
 // The search view: one query at a time, its filters, its hits.
 
 import * as api from "./api.js";
+import { names as conceptNames } from "./concepts.js";
 import { button, byId, element, picture } from "./dom.js";
-import { clock, count, fileName, parseTags } from "./format.js";
-import { card, notes, summary } from "./hits.js";
+import { clock, count, fileName, folderOf, parseTags } from "./format.js";
+import { card, notes, summary, swatch } from "./hits.js";
+import { Marks } from "./marks.js";
 import { QueryPicture } from "./querypicture.js";
 
 export class SearchView {
   constructor(app) {
     this.app = app;
     this.turn = 0;
-    this.query = null; // {blob} or {frame} or {code}
+    this.query = null; // {blob} or {frame} or {code} or {concept}
     this.upload = null; // the user's own picture and its box, to come back to from a frame
+    this.marks = new Marks(() => this.run());
     this.picture = new QueryPicture(() => {
       if (this.query?.blob) this.upload.box = this.picture.box;
       this.run();
@@ -34,11 +37,14 @@ export class SearchView {
     if (turn !== this.turn) return;
     if (fields.get("frame")) await this.fromFrame(fields.get("frame"));
     else if (fields.get("code")) this.fromCode(fields.get("code"));
+    else if (fields.get("concept")) await this.fromConcept(fields.get("concept"));
     else if (this.upload) await this.restore();
     else this.welcome();
   }
 
   fromPicture(blob) {
+    performance.mark("query");
+    this.marks.clear();
     if (this.upload) URL.revokeObjectURL(this.upload.address);
     this.upload = { blob, address: URL.createObjectURL(blob), box: null };
     this.app.go("search");
@@ -60,12 +66,22 @@ export class SearchView {
   }
 
   fromCode(code) {
+    this.marks.clear();
     this.query = { code };
     this.picture.hide();
     this.run();
   }
 
+  async fromConcept(concept) {
+    this.marks.clear();
+    this.query = { concept };
+    this.picture.hide();
+    byId("filter-concept").value = concept;
+    await this.run();
+  }
+
   similar(hit) {
+    this.marks.clear();
     this.known = hit;
     this.app.go("search", { frame: hit.frame_id });
     window.scrollTo({ top: 0 });
@@ -74,6 +90,8 @@ export class SearchView {
 
   clear() {
     this.pending?.abort();
+    this.marks.clear();
+    byId("filter-concept").value = "";
     if (this.upload) URL.revokeObjectURL(this.upload.address);
     this.upload = this.query = null;
     this.picture.hide();
@@ -83,22 +101,38 @@ export class SearchView {
 
   options() {
     const options = { top: Number(byId("filter-top").value) || 24 };
-    if (byId("filter-radius").value !== "") options.radius = Number(byId("filter-radius").value);
+    const { more, less } = this.marks;
+    if (more.length) options.more = more;
+    if (less.length) options.less = less;
+    // Marked frames change the order of everything, and concepts alone have no distance.
+    const hasDistance = !more.length && !less.length && !this.query.concept;
+    if (hasDistance && byId("filter-radius").value !== "") options.radius = Number(byId("filter-radius").value);
     if (byId("filter-video").value) options.videos = [Number(byId("filter-video").value)];
     const tags = parseTags(byId("filter-tag").value);
     if (Object.keys(tags).length) options.tags = tags;
+    const concept = byId("filter-concept").value;
+    if (concept) options.concepts = [concept];
     if (byId("filter-group").checked) options.group_by = "video";
     return options;
   }
 
   async run() {
-    if (!this.query) return;
+    if (this.query?.concept && byId("filter-concept").value !== this.query.concept) {
+      const concept = byId("filter-concept").value;
+      this.app.go("search", concept ? { concept } : {});
+      return;
+    }
+    if (!this.query) {
+      // No query but a concept: browse by it.
+      if (byId("filter-concept").value) this.app.go("search", { concept: byId("filter-concept").value });
+      return;
+    }
     this.pending?.abort();
     const turn = new AbortController();
     this.pending = turn;
     const begin = performance.now();
     byId("welcome").hidden = true;
-    byId("results-title").textContent = "Results";
+    byId("results-title").textContent = this.query.concept ? `Frames with ${this.query.concept}` : "Results";
     byId("hits").setAttribute("aria-busy", "true");
     this.say("Searching …");
     try {
@@ -113,23 +147,56 @@ export class SearchView {
 
   ask(signal) {
     const options = this.options();
+    if (this.query.concept) return api.search({ query: {}, ...options }, signal);
     if (!this.query.blob) return api.search({ query: this.query, ...options }, signal);
     const fields = { top: options.top };
     if (options.radius !== undefined) fields.radius = options.radius;
     if (options.group_by) fields.group_by = options.group_by;
     if (options.videos) fields.video = options.videos[0];
     const tags = Object.entries(options.tags ?? {}).map(([key, value]) => ["tag", `${key}=${value}`]);
+    for (const name of ["more", "less"]) tags.push(...(options[name] ?? []).map((frame) => [name, frame]));
+    if (options.concepts) fields.concept = options.concepts[0];
     if (this.picture.box) fields.box = this.picture.box.map((part) => part.toFixed(5)).join(",");
     return api.searchPicture(this.query.blob, [...Object.entries(fields), ...tags], signal);
   }
 
   show(answer, milliseconds) {
-    const actions = { play: (hit) => this.app.player.open(hit), similar: (hit) => this.similar(hit) };
-    byId("hits").replaceChildren(...answer.hits.map((hit) => card(hit, answer.bits, actions)));
-    byId("search-notes").replaceChildren(...notes(answer));
+    const actions = {
+      play: (hit) => this.app.player.open(hit),
+      similar: (hit) => this.similar(hit),
+      mark: (hit, kind) => this.marks.set(hit, kind),
+    };
+    const byArea = Boolean(this.query.concept) && !this.marks.size;
+    const cards = answer.hits.map((hit) => card({ ...hit, byArea }, answer.bits, this.marks.of(hit.frame_id), actions));
+    const focused = document.activeElement?.closest("#hits > li")?.dataset.frame;
+    byId("hits").replaceChildren(...cards);
+    markFirstRow(cards);
+    if (focused) cards.find((one) => one.dataset.frame === focused)?.querySelector(".frame").focus({ preventScroll: true });
+    byId("search-notes").replaceChildren(...notes(answer), ...(answer.hits.length ? [] : [this.nothing()]));
     const own = answer.hits.find((hit) => hit.frame_id === this.query.frame);
     if (own) byId("preview-caption").textContent = titleOf(own);
     this.say(summary(answer, milliseconds));
+  }
+
+  // What to do where nothing was found, by what narrowed the search.
+  nothing() {
+    const radius = byId("filter-radius").value;
+    if (radius !== "" && this.options().radius !== undefined) {
+      const widen = button("Search at any distance", () => {
+        byId("filter-radius").value = "";
+        this.run();
+      });
+      return element("div", { class: "empty" }, element("h3", {}, `Nothing within distance ${radius}`), element("p", {}, "No frame is as near to this picture as that."), element("p", {}, widen));
+    }
+    return element("div", { class: "empty" }, element("h3", {}, "Nothing found"), element("p", {}, "No frame passes these filters. Take one away to see more."));
+  }
+
+  loadConcepts() {
+    const select = byId("filter-concept");
+    const chosen = select.value;
+    byId("filter-concept-label").hidden = !conceptNames.length;
+    select.replaceChildren(element("option", { value: "" }, "Anything"), ...conceptNames.map((name) => element("option", { value: name }, name)));
+    select.value = conceptNames.includes(chosen) ? chosen : "";
   }
 
   refuse(error) {
@@ -183,13 +250,29 @@ export class SearchView {
         "aria-label": `Search with a frame of ${fileName(video.source)}`,
       });
       start.append(picture(api.thumbnail(frame)));
-      return element("li", { class: "hit" }, start, element("p", { class: "name", title: video.source }, fileName(video.source)));
+      return element(
+        "li",
+        { class: "hit" },
+        element("div", { class: "shot" }, start),
+        element("p", { class: "name", title: video.source }, fileName(video.source)),
+        element("p", { class: "folder", title: video.source }, folderOf(video.source)),
+      );
     });
+    const browse = conceptNames.map((name) => element("li", {}, element("a", { href: `#/search?${new URLSearchParams({ concept: name })}` }, swatch(name), name)));
     return [
       element("p", {}, "Drop or paste a picture anywhere on this page to find the moments that look like it, or start from a frame of the newest videos."),
+      browse.length ? element("nav", { class: "browse", "aria-label": "Browse by what the model sees" }, element("span", {}, "Browse by what the model sees"), element("ul", {}, ...browse)) : "",
       element("ul", { class: "hits", "aria-label": `Frames of ${count(cards.length, "video")}` }, ...cards),
     ];
   }
+}
+
+// Tells when the thumbnails of the first row are on screen, by the browser's own clock.
+async function markFirstRow(cards) {
+  performance.mark("hits");
+  const first = cards.filter((one) => one.offsetTop === cards[0].offsetTop).map((one) => one.querySelector("img"));
+  await Promise.all(first.map((image) => new Promise((resolve) => ["load", "error"].forEach((name) => image.addEventListener(name, resolve, { once: true })))));
+  performance.mark("first-row");
 }
 
 const titleOf = (hit) => `${fileName(hit.source)} at ${clock(hit.time_ms)}`;

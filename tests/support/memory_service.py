@@ -58,6 +58,18 @@ def frame_id_of(video: int, index: int) -> int:
     return video * 2**32 + index
 
 
+def _mask_png() -> bytes:
+    """A mask whose right half is covered by the first concept."""
+    image = Image.new("RGBA", (160, 90))
+    image.paste((220, 60, 60, 150), (80, 0, 160, 90))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+MASK = _mask_png()
+
+
 def code_of(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()[: BITS // 8]
 
@@ -283,6 +295,10 @@ class MemoryEngine:
             raise NotFoundError(f"there is no frame {frame_id}")
         video, index = divmod(frame_id, 2**32)
         return draw_frame(video, index, width, width * 9 // 16)
+
+    def mask(self, frame_id: int) -> bytes:
+        self.thumbnail(frame_id, 16)
+        return MASK
 
     def source_path(self, video_id: int) -> Path:
         self.video(video_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
@@ -17,13 +17,19 @@ router = APIRouter(prefix="/v1/frames", tags=["frames"])
 
 # A frame's number is never used again, so a copy stays right for as long as it is kept.
 CACHE_CONTROL = "private, max-age=604800, immutable"
-RESPONSES = problems(403, 404, 422, 503) | {
-    200: {"description": "The frame", "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}},
-    304: {"description": "The copy of the ETag in If-None-Match is right"},
-}
 
 
-@router.get("/{frame_id}/thumbnail", response_class=Response, responses=RESPONSES, summary="A frame as JPEG")
+def _pictures(media_type: str) -> dict[int | str, dict[str, Any]]:
+    content = {media_type: {"schema": {"type": "string", "format": "binary"}}}
+    return problems(403, 404, 422, 503) | {
+        200: {"description": "The picture", "content": content},
+        304: {"description": "The copy of the ETag in If-None-Match is right"},
+    }
+
+
+@router.get(
+    "/{frame_id}/thumbnail", response_class=Response, responses=_pictures("image/jpeg"), summary="A frame as JPEG"
+)
 def thumbnail(
     frame_id: FrameNumber,
     request: Request,
@@ -35,3 +41,17 @@ def thumbnail(
     if matches(request.headers.get("if-none-match", ""), headers["ETag"]):
         return Response(status_code=304, headers=headers)
     return Response(parts.engine.thumbnail(frame_id, width), media_type="image/jpeg", headers=headers)
+
+
+@router.get(
+    "/{frame_id}/mask", response_class=Response, responses=_pictures("image/png"), summary="What the model sees in it"
+)
+def mask(frame_id: FrameNumber, request: Request, parts: PartsDep) -> Response:
+    """Return the predicted segmentation mask, to lay over the thumbnail; only of models that segment.
+
+    One colour a concept of the collection, transparent where none is seen.
+    """
+    headers = {"ETag": f'"{frame_id}-mask"', "Cache-Control": CACHE_CONTROL}
+    if matches(request.headers.get("if-none-match", ""), headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    return Response(parts.engine.mask(frame_id), media_type="image/png", headers=headers)
