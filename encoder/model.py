@@ -132,7 +132,7 @@ def load_model(
         name_or_path: the name of a shipped model, "default", or a model directory.
         device: "cpu", "cuda", ... or None for CUDA where there is one.
         threads: CPU threads of a forward pass; None keeps torch's setting.
-        batch_size: pictures a forward pass; by default 8 on CPUs and 64 on GPUs.
+        batch_size: pictures a forward pass; by default 1 for onnxruntime, 8 for torch on CPUs, 64 on GPUs.
         runtime: "torch", "onnx" (CPU only), or "auto": onnxruntime on CPUs where it is installed, else torch.
             Both compute in float32 and agree to about 1e-6; byte equality of outputs holds within one of them.
 

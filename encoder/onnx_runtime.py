@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from encoder.networks.base import HashNetwork
-from encoder.runtime import BATCH_SIZES, RawOutput, check_positive, padded
+from encoder.runtime import RawOutput, check_positive, padded
 from encoder.trunks.base import Trunk
 from hashreel.errors import MissingExtraError
 
@@ -24,6 +24,8 @@ __all__ = ["OnnxFeatures", "OnnxRuntime", "export_onnx", "onnx_is_installed"]
 
 OPSET = 17
 PACKAGES = ("onnx", "onnxruntime")
+BATCH_SIZE = 1
+"""Its maps of one picture stay in the cache, so that batches gain nothing, and a lone query pays for itself alone."""
 
 
 class OnnxRuntime:
@@ -35,7 +37,7 @@ class OnnxRuntime:
     Args:
         network: its weights are copied into the graph.
         size: side of the network's input.
-        batch_size: pictures a pass; 8 by default.
+        batch_size: pictures a pass; 1 by default.
         threads: CPU threads of a pass; None lets onnxruntime choose.
 
     Raises:
@@ -47,7 +49,7 @@ class OnnxRuntime:
         self, network: HashNetwork, size: int, *, batch_size: int | None = None, threads: int | None = None
     ) -> None:
         self.device = torch.device("cpu")
-        self.batch_size = BATCH_SIZES["cpu"] if batch_size is None else batch_size
+        self.batch_size = BATCH_SIZE if batch_size is None else batch_size
         self.threads = threads
         check_positive(batch_size=self.batch_size, threads=threads)
         self.network = network.eval()
@@ -172,4 +174,7 @@ def _session(model: bytes, threads: int | None) -> onnxruntime.InferenceSession:
     if threads is not None:
         options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    # Threads that wait in a loop for work take the cores from decoding and from other worker processes.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

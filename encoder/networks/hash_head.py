@@ -19,6 +19,16 @@ class HashHeadOutput(NamedTuple):
     logits: Tensor
 
 
+class Standardise(nn.BatchNorm1d):
+    """Batch normalisation, written out where it is not trained: the exporter to ONNX cannot tell how wide x is."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x [n, width] with mean 0 and spread 1 in every channel."""
+        if self.training or self.running_mean is None or self.running_var is None:
+            return super().forward(x)
+        return (x - self.running_mean) * torch.rsqrt(self.running_var + self.eps)
+
+
 class HashHead(nn.Module):
     """x → (ReLU, dropout) full layers → u = W x + b, r = σ(u) → class logits V r + c.
 
@@ -33,6 +43,7 @@ class HashHead(nn.Module):
         dropout: after each hidden layer.
         centre: whether u is standardised by batch normalisation without an offset, so that each bit is set in
             half of the pictures (for losses that need it).
+        standardise: whether x is standardised first, channel by channel: for inputs of several origins and scales.
 
     Source:
         [0] Gkountakos et al., 2018; [1] Lin et al., Deep Learning of Binary Hash Codes, 2015: initialisation
@@ -48,8 +59,10 @@ class HashHead(nn.Module):
         classes: int,
         dropout: float = 0.5,
         centre: bool = False,
+        standardise: bool = False,
     ) -> None:
         super().__init__()
+        self.standardise = Standardise(width, affine=False) if standardise else None
         layers: list[nn.Module] = []
         for size in hidden:
             layers += [nn.Linear(width, size), nn.ReLU(), nn.Dropout(dropout)]
@@ -62,6 +75,8 @@ class HashHead(nn.Module):
 
     def forward(self, x: Tensor) -> HashHeadOutput:
         """Return latent values, outputs and class logits for inputs x [n, width]."""
+        if self.standardise is not None:
+            x = self.standardise(x)
         latent = self.hash(self.hidden(x))
         if self.norm is not None:
             latent = self.norm(latent)

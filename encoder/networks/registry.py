@@ -56,6 +56,7 @@ def _hash_head(architecture: Architecture, width: int, bits: int) -> HashHead:
         classes=architecture["classes"],
         dropout=architecture["dropout"],
         centre=architecture["centre"],
+        standardise=bool(architecture.get("standardise", False)),  # models of old do not say
     )
 
 

@@ -37,6 +37,7 @@ def architecture(settings: NetworkSettings, trunk: Trunk, classes: int, mask_cla
         "classes": classes,
         "dropout": settings.dropout,
         "centre": settings.centre,
+        **({"standardise": True} if settings.standardise else {}),
     }
     if settings.kind == "baseline":
         return common

@@ -32,6 +32,7 @@ class NetworkSettings:
     with_trunk: bool = False
     dropout: float = 0.5
     centre: bool = False
+    standardise: bool = False
     pretrained: bool = True
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from encoder.trunks.base import Trunk
 from encoder.trunks.lite import VERSIONS, LiteTrunk
+from encoder.trunks.lite_stages import StagedLiteTrunk
 from encoder.trunks.resnet import DEPTHS, ResNetTrunk
 from encoder.trunks.timm_trunk import TimmTrunk
 from encoder.trunks.vgg import VggTrunk
@@ -21,6 +22,10 @@ _Maker = Callable[[bool, int | None], Trunk]
 
 def _lite(version: int) -> _Maker:
     return lambda pretrained, stride: LiteTrunk(version, pretrained=pretrained, output_stride=stride or 32)
+
+
+def _stages(version: int) -> _Maker:
+    return lambda pretrained, stride: StagedLiteTrunk(version, pretrained=pretrained, output_stride=stride or 32)
 
 
 def _multi(version: int) -> _Maker:
@@ -47,6 +52,7 @@ def _vgg(configuration: str) -> _Maker:
 
 _MAKERS: dict[str, _Maker] = {f"efficientnet-lite{version}": _lite(version) for version in VERSIONS}
 _MAKERS |= {f"efficientnet-lite{version}-multi": _multi(version) for version in VERSIONS}
+_MAKERS |= {f"efficientnet-lite{version}-stages": _stages(version) for version in VERSIONS}
 _MAKERS |= {f"resnet{depth}": _resnet(depth) for depth in DEPTHS}
 _MAKERS |= {"vgg16": _vgg("D"), "vgg16c": _vgg("C")}
 

@@ -206,3 +206,15 @@ def test_bad_architectures_are_refused(kind: str) -> None:
 
 def test_kinds_are_named() -> None:
     assert {"linear", "baseline", "psp"} <= set(network_kinds())
+
+
+def test_a_head_that_standardises_sees_mean_0_and_spread_1() -> None:
+    torch.manual_seed(0)
+    head = HashHead(6, hidden=(4,), bits=8, classes=3, standardise=True)
+    plain = HashHead(6, hidden=(4,), bits=8, classes=3)
+    plain.load_state_dict({k: v for k, v in head.state_dict().items() if not k.startswith("standardise")})
+    x = torch.rand(500, 6) * torch.tensor([1.0, 10, 100, 0.1, 1, 1]) + 5
+    for _ in range(80):
+        head.train()(x)
+    expected = plain.eval()((x - x.mean(dim=0)) / x.std(dim=0)).latent
+    torch.testing.assert_close(head.eval()(x).latent, expected, atol=0.02, rtol=0.02)

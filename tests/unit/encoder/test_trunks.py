@@ -110,3 +110,17 @@ def test_a_multi_stage_map_ends_with_the_last_stage_and_pools_the_same(lite0: Tr
     assert set(multi.state_dict()) == set(lite0.state_dict())
     with pytest.raises(BadInputError, match="stride 8"):
         create_trunk("efficientnet-lite0-multi", output_stride=16)
+
+
+def test_pooled_features_of_all_stages_end_with_mean_and_maximum_of_the_last_map(lite0: Trunk) -> None:
+    staged = create_trunk("efficientnet-lite0-stages")
+    x = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        final = lite0.final_map(lite0(x))
+        pooled = staged.pooled(x)
+        third = lite0.get_submodule("blocks")[:3](lite0.get_submodule("stem")(x))  # type: ignore[index]
+    assert pooled.shape == (2, staged.pooled_channels) == (2, 40 + 80 + 112 + 192 + 2 * 1280)
+    torch.testing.assert_close(pooled[:, :40], third.mean(dim=(2, 3)))
+    torch.testing.assert_close(pooled[:, 424:], torch.cat([final.mean(dim=(2, 3)), final.amax(dim=(2, 3))], dim=1))
+    assert staged.expected_features() is None
+    assert set(staged.state_dict()) == set(lite0.state_dict())
