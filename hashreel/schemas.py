@@ -57,6 +57,9 @@ __all__ = [
     "Scope",
     "SearchRequest",
     "SessionModel",
+    "SuppressionModel",
+    "SuppressionRequest",
+    "Suppressions",
     "TagsRequest",
     "Upload",
     "VideoModel",
@@ -175,6 +178,9 @@ class SearchOptions(_Request):
         list[FrameId] | None, Field(max_length=64, description="More like these frames; changes the order of all hits.")
     ] = None
     less: Annotated[list[FrameId] | None, Field(max_length=64, description="Less like these frames.")] = None
+    include_suppressed: Annotated[
+        bool, Field(description="Also return frames that the collection's suppression list leaves out.")
+    ] = False
     exclude_self: Annotated[bool, Field(description="Leave the query's own frame out; for frame queries.")] = False
     ties: Annotated[
         Literal["id", "asymmetric"],
@@ -277,6 +283,9 @@ class Answer(_Reply):
     behind: Annotated[bool, Field(description="The log's tail was not reached in time.")] = False
     stale: Annotated[bool, Field(description="Redis did not answer; the index may miss recent writes.")] = False
     tie_band: Annotated[int, Field(description="Frames at the distance of the last hit, over the whole gallery.")] = 0
+    suppressed: Annotated[
+        int, Field(description="Frames that pass the filters and were left out by the suppression list.")
+    ] = 0
     gallery: Annotated[int, Field(description="Live frames in the gallery.")] = 0
     decode_ms: Annotated[float, Field(description="Decoding the query picture.")] = 0.0
     encode_ms: Annotated[float, Field(description="The network's forward pass.")] = 0.0
@@ -306,6 +315,9 @@ class ClipOptions(_Request):
         Field(description="Only frames with start <= time < end, in milliseconds."),
     ] = None
     exclude_video: Annotated[VideoId | None, Field(description="Leave this video out.")] = None
+    include_suppressed: Annotated[
+        bool, Field(description="Also return frames that the collection's suppression list leaves out.")
+    ] = False
     min_position: Annotated[LogId | None, Field(description="Log id that the answer must have seen.")] = None
     consistency: Annotated[Literal["latest", "eventual"], Field(description="`latest` reads the log's tail first.")] = (
         "latest"
@@ -350,10 +362,43 @@ class ClipAnswer(_Reply):
     position: Position
     behind: bool = False
     stale: bool = False
+    suppressed: Annotated[
+        int, Field(description="Frames that pass the filters and were left out by the suppression list.")
+    ] = 0
     gallery: int = 0
     warnings: Annotated[list[Warn], Field(description="What was damaged in the clip.")] = []
     encode_ms: Annotated[float, Field(description="Decoding the clip and the network.")] = 0.0
     search_ms: float = 0.0
+
+
+class SuppressionRequest(_Request):
+    """A picture or an indexed frame whose likes are to be left out of answers."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"query": {"frame": "30064771073"}, "radius": 4, "name": "channel intro"}]}
+    )
+
+    query: Query
+    radius: Annotated[int, Field(ge=0, le=256, description="Largest Hamming distance, inclusive.")] = 4
+    name: Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f]*$", description="What it is.")] = ""
+    collection: Annotated[str | None, Field(max_length=200, description="Default: the service's own.")] = None
+
+
+class SuppressionModel(_Reply):
+    """An entry of a suppression list."""
+
+    id: str
+    name: str
+    collection: str
+    radius: int
+    created_at: float
+    frames: Annotated[int, Field(description="Indexed frames that it leaves out now.")]
+
+
+class Suppressions(_Reply):
+    """A collection's suppression list, oldest first."""
+
+    suppressions: list[SuppressionModel]
 
 
 class VideoModel(_Reply):

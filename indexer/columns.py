@@ -71,6 +71,7 @@ class Filter:
         exclude_frame: A frame that is left out.
         concepts: Mask of concepts that a frame must contain, all of them; 0 asks for none.
         least_level: Least level of area of each of these concepts, 1 to 15.
+        without: int64 [m, 2], half-open ranges of frame ids that are left out.
     """
 
     videos: Collection[int] | None = None
@@ -80,11 +81,12 @@ class Filter:
     exclude_frame: int | None = None
     concepts: int = 0
     least_level: int = 1
+    without: NDArray[np.int64] | None = field(default=None, compare=False)
 
     @property
     def is_empty(self) -> bool:
         """Whether it lets everything pass."""
-        return self == Filter()
+        return self == Filter() and self.without is None
 
 
 class Columns:
@@ -132,9 +134,11 @@ class Columns:
         if filter_.is_empty:
             return None
         allowed = self._by_video(filter_)
-        if filter_.exclude_frame is not None:
-            rest = all_but(np.array([[filter_.exclude_frame, filter_.exclude_frame + 1]], np.int64))
-            return rest if allowed is None else intersect_ranges(allowed, rest)
+        own = filter_.exclude_frame
+        for without in (None if own is None else np.array([[own, own + 1]], np.int64), filter_.without):
+            if without is not None:
+                rest = all_but(without)
+                allowed = rest if allowed is None else intersect_ranges(allowed, rest)
         return allowed
 
     def _by_video(self, filter_: Filter) -> NDArray[np.int64] | None:

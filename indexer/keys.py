@@ -48,6 +48,14 @@ class Keys:
         """List: generations that were live before, the last one first."""
         return self._key("history", collection)
 
+    def suppressions(self, collection: str) -> str:
+        """Hash: id to entry (JSON) of what a collection leaves out of answers."""
+        return self._key("suppressed", collection)
+
+    def suppression_pictures(self, collection: str) -> str:
+        """Hash: id to the entry's example picture."""
+        return self._key("suppressed", collection, "pictures")
+
     def of_generation(self, generation: str) -> list[str]:
         """Return all keys of a generation itself, without its videos'; its record's last."""
         parts = (self.log, self.head, self.videos, self.failed, self.contents, self.generation)

@@ -90,11 +90,15 @@ def encode_clip(path: Path, model: Model, max_s: float) -> EncodedClip:
     return EncodedClip(np.array(times), np.concatenate(codes), duration, step_ms, warnings, encode_ms)
 
 
-def clip_answer(clip: EncodedClip, gallery: Gallery, options: ClipOptions, *, behind: bool, stale: bool) -> ClipAnswer:
-    """Return the stretches of a gallery that a clip matches, in their wire form."""
+def clip_answer(
+    clip: EncodedClip, gallery: Gallery, options: ClipOptions, filter_: Filter, *, behind: bool, stale: bool
+) -> ClipAnswer:
+    """Return the stretches of a gallery that a clip matches, in their wire form; ``filter_`` is that of the options.
+
+    Frames that the filter leaves out by id do not vote; along a line that others found they count as any frame.
+    """
     begun = time.perf_counter()
     generation = gallery.generation
-    filter_ = Filter(options.videos, options.tags or None, options.between, options.exclude_video)
     seen, position = gallery.look(lambda index, columns: _Neighbours.of(clip, index, columns, filter_))
     bars = bars_of(seen.distances, generation.bits, NEIGHBOURS)
     query = Clip(clip.times_ms.astype(np.float64), clip.codes, float(clip.duration_ms), bars)

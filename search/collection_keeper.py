@@ -99,6 +99,8 @@ class CollectionKeeper(Galleries):
             raise ConflictError(f"{name!r} is this service's own collection; it cannot be dropped while it is served")
         numbers = [generation.id for generation in Generations(self._store).of(name)]
         dropped = Generations(self._store).drop_collection(name)
+        keys = self._store.keys
+        self._store.redis.delete(keys.suppressions(name), keys.suppression_pictures(name))
         for number in numbers:
             self._close_gallery(number)
         return dropped

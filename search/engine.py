@@ -25,7 +25,7 @@ from hashreel.errors import (
     UnavailableError,
 )
 from hashreel.schemas import Answer, ClipAnswer, ClipOptions, Health, Query, SearchRequest
-from indexer.columns import Columns
+from indexer.columns import Columns, Filter
 from indexer.gallery import Found, FoundFrame, Gallery
 from indexer.index import Index
 from indexer.records import Generation
@@ -35,6 +35,7 @@ from search.feedback import refine
 from search.masks import Masks
 from search.rankings import by_areas, by_weights
 from search.replies import EncodedQuery, answer_of, concept_mask, filter_of
+from search.suppressing import Suppressing
 from search.upkeep import IndexUpkeep
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["SearchEngine"]
 
 
-class SearchEngine(Masks, CollectionKeeper, IndexUpkeep):
+class SearchEngine(Masks, Suppressing, CollectionKeeper, IndexUpkeep):
     """Answers queries over the collections of one store, and looks after them (``search.ports.EnginePort``).
 
     Args:
@@ -72,22 +73,35 @@ class SearchEngine(Masks, CollectionKeeper, IndexUpkeep):
         query = self._refined(request, self._encoded(request, gallery), gallery)
         behind, stale = self._catch_up(gallery, request)
         begun = time.perf_counter()
+        filter_ = self._filter_without_suppressed(
+            filter_of(request, gallery.generation), gallery, request.include_suppressed
+        )
+        suppressed = self._count_suppressed(filter_, gallery)
         if query.weights is not None or request.query.is_empty:
-            found, scores = self._ranked(request, query, gallery)
+            found, scores = self._ranked(request, query, gallery, filter_)
             search_ms = 1000 * (time.perf_counter() - begun)
             return answer_of(
-                found, gallery.generation, query, behind=behind, stale=stale, search_ms=search_ms, scores=scores
+                found,
+                gallery.generation,
+                query,
+                behind=behind,
+                stale=stale,
+                search_ms=search_ms,
+                scores=scores,
+                suppressed=suppressed,
             )
         found = gallery.search(
             query.code,
             request.top,
             radius=request.radius,
-            filter_=filter_of(request, gallery.generation),
+            filter_=filter_,
             is_grouped=request.group_by == "video",
             outputs=query.outputs,
         )
         search_ms = 1000 * (time.perf_counter() - begun)
-        return answer_of(found, gallery.generation, query, behind=behind, stale=stale, search_ms=search_ms)
+        return answer_of(
+            found, gallery.generation, query, behind=behind, stale=stale, search_ms=search_ms, suppressed=suppressed
+        )
 
     def search_clip(self, path: Path, options: ClipOptions) -> ClipAnswer:
         """Return which stretches of which videos a clip's file matches.
@@ -103,7 +117,10 @@ class SearchEngine(Masks, CollectionKeeper, IndexUpkeep):
         with self._decoding:
             clip = encode_clip(path, model, self._settings.max_clip_s)
         behind, stale = self._catch_up(gallery, options)
-        return clip_answer(clip, gallery, options, behind=behind, stale=stale)
+        own = Filter(options.videos, options.tags or None, options.between, options.exclude_video)
+        filter_ = self._filter_without_suppressed(own, gallery, options.include_suppressed) or own
+        answer = clip_answer(clip, gallery, options, filter_, behind=behind, stale=stale)
+        return answer.model_copy(update={"suppressed": self._count_suppressed(filter_, gallery)})
 
     def _encoded(self, request: SearchRequest, gallery: Gallery) -> EncodedQuery:
         query, is_picture = request.query, request.query.image is not None
@@ -132,7 +149,9 @@ class SearchEngine(Masks, CollectionKeeper, IndexUpkeep):
         code, weights = refine(own, more, less, gallery.generation.bits)
         return replace(query, code=code, weights=weights, outputs=None)
 
-    def _ranked(self, request: SearchRequest, query: EncodedQuery, gallery: Gallery) -> tuple[Found, list[float]]:
+    def _ranked(
+        self, request: SearchRequest, query: EncodedQuery, gallery: Gallery, filter_: Filter | None
+    ) -> tuple[Found, list[float]]:
         """Return frames in another order than by distance: by weights, or by the areas of concepts."""
         is_grouped = request.group_by == "video"
         if query.weights is not None:
@@ -140,7 +159,6 @@ class SearchEngine(Masks, CollectionKeeper, IndexUpkeep):
         else:
             mask = concept_mask(request.concepts or (), gallery.generation)
             ranking = by_areas(mask, request.top, is_grouped=is_grouped)
-        filter_ = filter_of(request, gallery.generation)
 
         def read(index: Index, columns: Columns) -> tuple[list[FoundFrame], list[float], int]:
             allowed = columns.allowed(filter_) if filter_ else None

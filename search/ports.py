@@ -24,6 +24,9 @@ from hashreel.schemas import (
     IndexVerification,
     JobModel,
     SearchRequest,
+    SuppressionModel,
+    SuppressionRequest,
+    Suppressions,
     Tags,
     VideoModel,
     Videos,
@@ -96,6 +99,15 @@ class EnginePort(Protocol):
 
     def search_clip(self, path: Path, options: ClipOptions) -> ClipAnswer:
         """Return which stretches of which videos a clip's file matches."""
+
+    def suppress(self, request: SuppressionRequest) -> SuppressionModel:
+        """Leave frames like a picture out of a collection's answers."""
+
+    def suppressions(self, collection: str | None = None) -> Suppressions:
+        """Return what a collection leaves out."""
+
+    def unsuppress(self, suppression_id: str, collection: str | None = None) -> SuppressionModel:
+        """Remove an entry of the list; NotFoundError if there is none."""
 
     def videos(
         self,

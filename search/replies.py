@@ -70,6 +70,7 @@ def answer_of(
     stale: bool,
     search_ms: float,
     scores: Sequence[float] | None = None,
+    suppressed: int = 0,
 ) -> Answer:
     """Return an answer in its wire form; ``scores`` are what the order goes by, where that is not the distance."""
     told = scores if scores is not None else [None] * len(found.frames)
@@ -82,6 +83,7 @@ def answer_of(
         behind=behind,
         stale=stale,
         tie_band=found.tie_band,
+        suppressed=suppressed,
         gallery=found.size,
         decode_ms=round(query.decode_ms, 3),
         encode_ms=round(query.encode_ms, 3),

@@ -31,6 +31,7 @@ COMMANDS = {
     "enqueue": Command("enqueue", "Index videos, folders of videos, or folders of key-frames."),
     "search": Command("search", "Find the moments that look like a picture, a frame or a code."),
     "evidence": Command("evidence", "Pack hits as evidence: frames, checksums, times, how they were found."),
+    "suppress": Command("suppress", "Leave frames like an example (intros, logos) out of answers."),
     "videos": Command("videos", "List, show, tag and delete videos."),
     "jobs": Command("jobs", "List, watch, cancel and retry jobs."),
     "failures": Command("failures", "List what could not be indexed, and why."),

@@ -46,6 +46,7 @@ CSV_COLUMNS = ("rank", "distance", "video", "source", "time_ms", "frame_id", "co
 @click.option("--min-area", type=click.FloatRange(0, 1, min_open=True), help="Least share that a --concept covers.")
 @click.option("--more", multiple=True, metavar="FRAME", help="More like this frame; repeatable. Orders all hits anew.")
 @click.option("--less", multiple=True, metavar="FRAME", help="Less like this frame; repeatable.")
+@click.option("--include-suppressed", is_flag=True, help="Also frames that `hashreel suppress` leaves out.")
 @click.option("--exclude-self", is_flag=True, help="Leave the query frame itself out (with frame:ID).")
 @click.option(
     "--ties",
@@ -71,6 +72,7 @@ def cli(
     min_area: float | None,
     more: tuple[str, ...],
     less: tuple[str, ...],
+    include_suppressed: bool,
     exclude_self: bool,
     ties: Literal["id", "asymmetric"],
     collection: str | None,
@@ -97,6 +99,7 @@ def cli(
             "videos": list(videos) or None,
             "between": (parse_duration_s(between[0]), parse_duration_s(between[1])) if between else None,
             "collection": collection,
+            "include_suppressed": include_suppressed,
         }
         with connect(url, data, api_key) as client:
             search_clip(client, query, top, options, as_json=as_json, as_csv=as_csv)
@@ -115,6 +118,7 @@ def cli(
             min_area=min_area,
             more=more or None,
             less=less or None,
+            include_suppressed=include_suppressed,
             exclude_self=exclude_self,
             ties=ties,
             collection=collection,
@@ -164,6 +168,8 @@ def _print_csv(hits: Hits) -> None:
 def _remark(hits: Hits) -> None:
     answer = hits.answer
     click.echo(f"{len(hits)} of {answer.gallery} frames, {answer.search_ms:.2f} ms", err=True)
+    if answer.suppressed:
+        click.echo(f"{answer.suppressed} frames are suppressed; --include-suppressed shows them", err=True)
     if answer.behind:
         click.echo("the index is behind: the newest videos may be missing", err=True)
     if answer.stale:

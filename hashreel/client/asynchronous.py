@@ -11,7 +11,7 @@ from typing import Any, Literal, Self, TypeVar, Unpack
 
 import httpx
 
-from hashreel.client import calls, clip_calls, evaluation_calls, evidence_calls, key_calls
+from hashreel.client import calls, clip_calls, evaluation_calls, evidence_calls, key_calls, suppression_calls
 from hashreel.client.calls import Call, EnqueueOptions, IndexAction, SearchKeywords, Sources, VideoFilter
 from hashreel.client.clip_calls import ClipKeywords, Stretches
 from hashreel.client.connection import client_options, request_options
@@ -38,6 +38,7 @@ from hashreel.schemas import (
     JobModel,
     NewApiKey,
     SessionModel,
+    SuppressionModel,
     Upload,
     VideoModel,
 )
@@ -114,6 +115,21 @@ class AsyncClient:
         """Search, and write the hits as a ZIP of evidence; see ``Client.evidence``."""
         call = await asyncio.to_thread(evidence_calls.evidence, query, top, options)
         return calls.written(path, await self._run(call))
+
+    async def suppress(
+        self, query: QueryLike, *, radius: int = 4, name: str = "", collection: str | None = None
+    ) -> SuppressionModel:
+        """Leave frames that look like a picture out of answers; see ``Client.suppress``."""
+        call = await asyncio.to_thread(suppression_calls.suppress, query, radius, name, collection)
+        return await self._run(call)
+
+    async def suppressions(self, *, collection: str | None = None) -> list[SuppressionModel]:
+        """Return what a collection leaves out of answers, oldest first."""
+        return (await self._run(suppression_calls.suppressions(collection))).suppressions
+
+    async def unsuppress(self, suppression_id: str, *, collection: str | None = None) -> SuppressionModel:
+        """Find the likes of an example again, and return what was its entry."""
+        return await self._run(suppression_calls.unsuppress(suppression_id, collection))
 
     async def enqueue(self, sources: Sources, **options: Unpack[EnqueueOptions]) -> AsyncJob:
         """Enqueue sources to index and return their job; see ``Client.enqueue``."""

@@ -78,6 +78,7 @@ class SearchKeywords(TypedDict, total=False):
     min_area: float | None
     more: Iterable[HitModel | str] | None
     less: Iterable[HitModel | str] | None
+    include_suppressed: bool
     exclude_self: bool
     ties: Literal["id", "asymmetric"]
     min_position: str | None

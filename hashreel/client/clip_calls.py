@@ -25,6 +25,7 @@ class ClipKeywords(TypedDict, total=False):
     videos: Iterable[int] | None
     between: tuple[float, float] | None
     exclude_video: int | None
+    include_suppressed: bool
     collection: str | None
     min_position: str | None
     consistency: Literal["latest", "eventual"]
@@ -56,6 +57,7 @@ def search_clip(path: Path, top: int, options: ClipKeywords) -> Call[ClipAnswer]
     for name in ("exclude_video", "collection", "min_position"):
         value = getattr(checked, name)
         params += [] if value is None else [(name, value)]
+    params += [("include_suppressed", "true")] if checked.include_suppressed else []
     params.append(("consistency", checked.consistency))
     return Call("POST", "/v1/search/clip", reader(ClipAnswer), params, timeout_s=CLIP_S)
 

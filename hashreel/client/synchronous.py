@@ -11,7 +11,7 @@ from typing import Any, Literal, Self, TypeVar, Unpack
 
 import httpx
 
-from hashreel.client import calls, clip_calls, evaluation_calls, evidence_calls, key_calls
+from hashreel.client import calls, clip_calls, evaluation_calls, evidence_calls, key_calls, suppression_calls
 from hashreel.client.calls import Call, EnqueueOptions, IndexAction, SearchKeywords, Sources, VideoFilter
 from hashreel.client.clip_calls import ClipKeywords, Stretches
 from hashreel.client.connection import client_options, request_options
@@ -38,6 +38,7 @@ from hashreel.schemas import (
     JobModel,
     NewApiKey,
     SessionModel,
+    SuppressionModel,
     Upload,
     VideoModel,
 )
@@ -176,6 +177,27 @@ class Client:
             **options: As for ``search``.
         """
         return calls.written(path, self._run(evidence_calls.evidence(query, top, options)))
+
+    def suppress(
+        self, query: QueryLike, *, radius: int = 4, name: str = "", collection: str | None = None
+    ) -> SuppressionModel:
+        """Leave frames that look like a picture out of all answers of a collection, and return the entry.
+
+        Args:
+            query: A picture (as for ``search``), a hit or ``"frame:ID"``; a code cannot be kept for other models.
+            radius: Largest Hamming distance of a frame that is left out, inclusive.
+            name: What it is, for the list.
+            collection: Whose answers; None is the service's own.
+        """
+        return self._run(suppression_calls.suppress(query, radius, name, collection))
+
+    def suppressions(self, *, collection: str | None = None) -> list[SuppressionModel]:
+        """Return what a collection leaves out of answers, oldest first."""
+        return (self._run(suppression_calls.suppressions(collection))).suppressions
+
+    def unsuppress(self, suppression_id: str, *, collection: str | None = None) -> SuppressionModel:
+        """Find the likes of an example again, and return what was its entry."""
+        return self._run(suppression_calls.unsuppress(suppression_id, collection))
 
     def enqueue(self, sources: Sources, **options: Unpack[EnqueueOptions]) -> Job:
         """Enqueue sources to index and return their job.

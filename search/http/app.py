@@ -32,6 +32,7 @@ from search.http.routes import (
     keys,
     page,
     search,
+    suppressions,
     uploads,
     videos,
 )
@@ -52,6 +53,7 @@ NOUNS = (
     search,
     clips,
     evidence,
+    suppressions,
     videos,
     frames,
     jobs,
