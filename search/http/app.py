@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 from fastapi import Depends, FastAPI
-from fastapi.openapi.utils import get_openapi
 
 from hashreel import __version__
-from hashreel.schemas import Health, NotReady, Problem
 from hashreel.settings import Settings
 from search.access.scoped import ScopedEngine, ScopedQueue
 from search.http.access import Access, AccessControl, check_scope, make_access
@@ -17,6 +15,7 @@ from search.http.body_limit import BodyLimit
 from search.http.envelope import Envelope
 from search.http.guard import Guard
 from search.http.metrics import Metrics
+from search.http.openapi import document
 from search.http.parts import Parts
 from search.http.problems import add_problem_handlers
 from search.http.routes import (
@@ -108,7 +107,7 @@ def make_app(engine: EnginePort, queue: QueuePort, settings: Settings, access: A
     app.add_middleware(AccessControl, access=access)
     app.add_middleware(Guard, allowed_hosts=settings.allowed_hosts, needs_key=access.needs_key)
     app.add_middleware(Envelope, metrics=metrics, instance=settings.instance)
-    _document(app)
+    document(app)
     return app
 
 
@@ -122,20 +121,3 @@ def _limits(settings: Settings) -> Callable[[str], tuple[int, str]]:
         return larger.get(path, (settings.max_body_bytes, "max_body_bytes"))
 
     return limit_of
-
-
-def _document(app: FastAPI) -> None:
-    """Add the problem documents, which no route returns as its model, to OpenAPI."""
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-            known = schema.setdefault("components", {}).setdefault("schemas", {})
-            for model in (Problem, NotReady, Health):
-                document = model.model_json_schema(ref_template="#/components/schemas/{model}")
-                document.pop("$defs", None)
-                known.setdefault(model.__name__, document)
-            app.openapi_schema = schema
-        return app.openapi_schema
-
-    app.openapi = openapi  # type: ignore[method-assign]

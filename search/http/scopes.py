@@ -10,6 +10,7 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 # The page itself, the list of addresses and the probes tell nothing about the archive.
 PUBLIC = frozenset({"/", "/healthz", "/readyz", "/openapi.json"})
 SEARCHES = "/v1/search"
+READS = (SEARCHES, "/v1/evidence")  # they send a document, and change nothing
 FOR_ADMINS = ("/v1/keys", "/v1/audit")
 CHANGED_BY_ADMINS = ("/v1/collections", "/v1/index")
 SESSION = "/v1/session"
@@ -33,7 +34,7 @@ def needed_scope(path: str, method: str) -> Scope | None:
         return None
     if path.startswith(FOR_ADMINS):
         return "admin"
-    if method in SAFE or path.startswith(SEARCHES):
+    if method in SAFE or path.startswith(READS):
         return "read"
     return "admin" if path.startswith(CHANGED_BY_ADMINS) else "write"
 
