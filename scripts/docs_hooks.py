@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -11,6 +12,16 @@ import click
 MARK = re.compile(r"^<!-- made from the code: (\w+) -->$", re.MULTILINE)
 OUTSIDE = re.compile(r"(?<!!)\[([^\]]+)\]\(((?:\.\./)+[^)]+)\)")
 METHODS = ("get", "post", "put", "patch", "delete")
+
+# Pages that are written apart from this; they are listed once they are there.
+MAYBE = ("methods.md", "claim.md", "claims.md", "security.md")
+
+
+def on_config(config: Any) -> Any:
+    """List the pages of the last section that exist."""
+    pages = config["nav"][-1]["How it is built"]
+    pages += [name for name in MAYBE if (Path(config["docs_dir"]) / name).exists() and name not in pages]
+    return config
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
