@@ -65,7 +65,7 @@ def write_page(folder: Path, campaign: Campaign, results: Sequence[Result], comm
 def _verdict(verdicts: Mapping[str, Verdict], protocol: Protocol) -> str:
     lines = []
     for track, verdict in verdicts.items():
-        held = {b: f"{PROPOSED} > {b} {'holds' if verdict.holds(b) else 'is not shown'}" for b in PRIMARIES}
+        held = {b: f"{PROPOSED} > {b} {verdict.answer(b)}" for b in PRIMARIES}
         reasons = "; ".join(
             f"{held[b]} ({_signed(d)}, p {verdict.p_holm[b]:.3f})" for b, d in verdict.differences.items()
         )
@@ -106,10 +106,12 @@ def _about(protocol: Protocol, command: str) -> str:
 
 All arms share the frozen trunk, the hash head, {protocol.bits} bits, the loss of [18] (cross-entropy of the class
 layer), epochs, order of pictures by seed, and the tuning budget: the learning rates {rates}, each tried once (seed 0)
-on part of the training split, judged by {PRIMARY.title} of another part of it. No test picture plays a part. D against
-B asks whether training on masks adds anything to the module's capacity, D against C whether it is the masks or only
-the further pictures and their labels, D against E whether it matters *where* in the picture a class lies, D against A
-is the paper's own comparison, which mixes all of these.
+on part of the training split, judged by {PRIMARY.title} of another part of it. No test picture plays a part. What
+counts for the verdict was fixed before the runs. Trunk maps are stored in float16; matrix products run in bfloat16.
+
+D against B asks whether training on masks adds anything to the module's capacity, D against C whether it is the masks
+or only the further pictures and their labels, D against E whether it matters *where* in the picture a class lies,
+D against A is the paper's own comparison, which mixes all of these.
 
 The head sees the mean of the pyramid's stack (`gap`). A pyramid straight on a frozen map would hide most of what masks
 teach from that mean: half of the stack would be the map itself, equal in all arms. So the map first goes through a
@@ -117,9 +119,10 @@ teach from that mean: half of the stack would be the map itself, equal in all ar
 cell by cell, and its mean keeps how much of each there is. The 3 × 3 fusion and the classifier, which the mean does
 not pass through, are left behind after pretraining. In the hash phase everything but the trunk is trained.
 
-C, D and E are trained for {protocol.pretraining.epochs} epochs at rate {protocol.pretraining_rate} from the first
-weights that B keeps. C learns which classes cover at least {protocol.least_area:.1%} of the crop (binary
-cross-entropy of the mean scores), D each cell's classes, E the same after the pixels of every mask were permuted."""
+Before it, C, D and E are trained for {protocol.pretraining.epochs} epochs at rate {protocol.pretraining_rate} (not
+tuned) from the first weights that B keeps. C learns which classes cover at least {protocol.least_area:.1%} of the
+crop (binary cross-entropy of the mean scores), D each cell's classes, E the same after the pixels of
+every mask were permuted."""
 
 
 def _pretraining(kind: str) -> str:
@@ -153,9 +156,10 @@ def _data(questions: Mapping[str, Any], protocol: Protocol, seeds: Sequence[int]
   clips*, so that no frame finds its own shot; few clips share a concept, so these scores are coarse.
 - CIFAR-10: test pictures against the {protocol.cifar_train:,} training pictures; its classes are what the first track
   learns, so it shows that the arms work and does not count for the verdict.
-- The masks are road scenes and few. A pair is a query and a concept that it contains and that something else in the
+- The masks are road scenes and few. Frames of one drive or clip are not independent, which the intervals below do not
+  know. A pair is a query and a concept that it contains and that something else in the
   gallery contains too. Scores are expectations over the order of equal distances; means are over queries, then
-  concepts. Intervals: 95 %, paired hierarchical bootstrap over concepts, queries and the {len(seeds)} seeds
+  concepts. Intervals: 95 %, paired hierarchical bootstrap over concepts, queries and seeds
   ({", ".join(map(str, seeds))}). With few concepts they are somewhat too narrow."""
 
 

@@ -15,6 +15,7 @@ from search.evaluation import Interval, Metric, bootstrap_difference, bootstrap_
 __all__ = ["Difference", "Scoreboard", "Verdict", "decide"]
 
 RESAMPLES = 5000
+SIGNIFICANT = 0.05
 LEAST_PAIRS = 5
 """A concept with fewer pairs in a slice by area or count is left out of the slice."""
 
@@ -34,14 +35,21 @@ class Difference:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The two primaries and whether both hold: interval above 0 and p after Holm below 0.05."""
+    """The two primaries and whether both hold: interval above 0 and p after Holm below ``SIGNIFICANT``."""
 
     differences: Mapping[str, Difference]
     p_holm: Mapping[str, float]
 
     def holds(self, baseline: str) -> bool:
         """Return whether the proposed arm beats this one."""
-        return self.differences[baseline].interval.lower > 0 and self.p_holm[baseline] < 0.05
+        return self.differences[baseline].interval.lower > 0 and self.p_holm[baseline] < SIGNIFICANT
+
+    def answer(self, baseline: str) -> str:
+        """Return what is known of "the proposed arm beats this one"."""
+        if self.holds(baseline):
+            return "holds"
+        is_worse = self.differences[baseline].interval.upper < 0 and self.p_holm[baseline] < SIGNIFICANT
+        return "is refuted" if is_worse else "is not shown"
 
     @property
     def claim_holds(self) -> bool:
