@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -26,12 +27,17 @@ SYNTHETIC = (
     "**Synthetic:** generated scenes stand in for all data, and their backgrounds for CIFAR-10. This page shows that "
     "the campaign works; it is no finding."
 )
+WIDTH = 120
+PRELIMINARY = (
+    "**Preliminary:** {done} of the {planned} planned seeds are done. The command without `--seeds` adds the others\n"
+    "and writes this page anew."
+)
 SECONDARY = Metric("map", 50, "minKR")
 AREAS = ((0.005, 0.02), (0.02, 0.1), (0.1, 1.01))
 COUNTS = ((1, 2), (2, 4), (4, 10**6))
 
 
-def write_page(folder: Path, campaign: Campaign, results: Sequence[Result], command: str) -> None:
+def write_page(folder: Path, campaign: Campaign, results: Sequence[Result], command: str, *, planned: int = 0) -> None:
     """Write claim.md into ``folder``.
 
     Args:
@@ -39,6 +45,7 @@ def write_page(folder: Path, campaign: Campaign, results: Sequence[Result], comm
         campaign: whose results these are.
         results: of both tracks, all arms, the same seeds for each.
         command: that made them.
+        planned: seeds of the full campaign; with fewer the page says that it is preliminary.
     """
     folder.mkdir(parents=True, exist_ok=True)
     questions, protocol = campaign.questions(), campaign.protocol
@@ -51,6 +58,7 @@ def write_page(folder: Path, campaign: Campaign, results: Sequence[Result], comm
     verdicts = {track: decide(board, PRIMARY) for track, board in boards.items()}
     parts = ["# Do masks help codes? The paper's claim, tested"]
     parts += [SYNTHETIC] if protocol.recipe == "generated" else []
+    parts += [PRELIMINARY.format(done=len(seeds), planned=planned)] if len(seeds) < planned else []
     parts += [_verdict(verdicts, protocol), _about(protocol, command)]
     parts += [_data(questions, protocol, seeds)]
     for track, board in boards.items():
@@ -58,8 +66,19 @@ def write_page(folder: Path, campaign: Campaign, results: Sequence[Result], comm
         parts += ["### By kind of question", _difference_table(board), _score_tables(board, protocol)]
         parts += ["### By area and number of regions", _slices(board)]
     parts += ["## Settings", _tuning_table(campaign, list(boards)), _pretraining_table(campaign, seeds)]
-    text = "\n\n".join(part for part in parts if part)
+    text = "\n\n".join(_wrapped(part) for part in parts if part)
     (folder / "claim.md").write_text(text + "\n", encoding="utf-8")
+
+
+def _wrapped(text: str) -> str:
+    """Return text with its long lines broken, but not those of tables."""
+    lines = [
+        line
+        if line.startswith(("|", "#"))
+        else fill(line, WIDTH, subsequent_indent="  " if line.startswith("- ") else "")
+        for line in text.splitlines()
+    ]
+    return "\n".join(lines)
 
 
 def _verdict(verdicts: Mapping[str, Verdict], protocol: Protocol) -> str:

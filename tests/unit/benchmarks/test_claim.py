@@ -74,10 +74,11 @@ def test_every_arm_answers_the_same_questions_and_learns(campaign, results):
 
 def test_the_page_names_verdict_command_and_every_difference(campaign, results, tmp_path):
     again = Campaign(forbidden, campaign.folder.parent, PROTOCOL)
-    write_page(tmp_path, again, results, "the command")
+    write_page(tmp_path, again, results, "the command", planned=5)
     text = (tmp_path / "claim.md").read_text(encoding="utf-8")
     assert "`the command --recipe generated`" in text
     assert "Synthetic" in text
+    assert "1 of the 5 planned seeds" in text
     assert text.count("The claim ") == len(TRACKS)
     for baseline in "CBEA":
         assert sum(line.startswith(f"| D − {baseline} |") for line in text.splitlines()) == len(TRACKS)
