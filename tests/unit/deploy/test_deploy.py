@@ -81,6 +81,9 @@ def test_images_run_as_nobody_and_hold_no_build_tools() -> None:
         assert any(f"--from=build-{target}" in line for line in lines)
     for name in re.findall(r"^COPY (\w+) \w+$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE):
         assert (ROOT / name).is_dir()
+    sources = re.findall(r"^COPY (?!--)(.+) \S+$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
+    sent = re.findall(r"^!(\S+)$", (DEPLOY / "Dockerfile.dockerignore").read_text(), re.MULTILINE)
+    assert sorted(" ".join(sources).split()) == sorted(sent)
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
     assert all(f"COPY {package} {package}" in "\n".join(stages["build"]) for package in wheel["packages"])
 
