@@ -116,6 +116,9 @@ def _about(protocol: Protocol, command: str) -> str:
     rates = ", ".join(map(str, protocol.rates))
     recipe = "" if protocol.recipe == "cpu" else f" --recipe {protocol.recipe}"
     return f"""Made by `{command}{recipe}`; a second run goes on from what is stored.
+`--recipe voc --device cuda --masks` with the VOC kit is the campaign at the paper's sizes (VGG16, 224 px, all of
+CIFAR-10; the trunk stays frozen); it was not run here. `--recipe generated` runs every step in a minute on painted
+scenes.
 
 ## What is compared
 
