@@ -27,6 +27,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from hashreel.errors import BadInputError, ConflictError, DecodeError, NotFoundError
 from hashreel.schemas import (
     Answer,
+    ClipAnswer,
+    ClipOptions,
     Collection,
     Collections,
     EnqueueRequest,
@@ -40,6 +42,9 @@ from hashreel.schemas import (
     JobModel,
     Position,
     SearchRequest,
+    SuppressionModel,
+    SuppressionRequest,
+    Suppressions,
     VideoModel,
     Videos,
     Warn,
@@ -103,6 +108,7 @@ class MemoryEngine:
     paths: dict[int, Path] = field(default_factory=dict)
     homes: dict[int, str] = field(default_factory=dict)
     requests: list[SearchRequest] = field(default_factory=list)
+    suppressed: dict[str, SuppressionModel] = field(default_factory=dict)
 
     def add_video(
         self,
@@ -184,7 +190,8 @@ class MemoryEngine:
                 if frame.id == int(query.frame):
                     return frame.code
             raise NotFoundError(f"there is no frame {query.frame}")
-        assert query.image is not None
+        if query.image is None:  # concepts by themselves, or marks: there is no such order here
+            return bytes(BITS // 8)
         try:
             picture = base64.b64decode(query.image, validate=True)
         except binascii.Error as exc:
@@ -299,6 +306,42 @@ class MemoryEngine:
     def mask(self, frame_id: int) -> bytes:
         self.thumbnail(frame_id, 16)
         return MASK
+
+    def frame_png(self, frame_id: int) -> bytes:
+        with Image.open(io.BytesIO(self.thumbnail(frame_id, 640))) as picture:
+            buffer = io.BytesIO()
+            picture.save(buffer, "PNG")
+        return buffer.getvalue()
+
+    def search_clip(self, path: Path, options: ClipOptions) -> ClipAnswer:
+        self._collection(options.collection)
+        raise DecodeError(f"the clip's {path.stat().st_size} bytes are no video; nothing here decodes one")
+
+    def suppress(self, request: SuppressionRequest) -> SuppressionModel:
+        self._collection(request.collection)
+        if request.query.image is None and request.query.frame is None:
+            raise BadInputError("an example for suppression is a picture or an indexed frame")
+        self._code(SearchRequest(query=request.query, more=["1"]))
+        entry = SuppressionModel(
+            id=f"{len(self.suppressed):012x}",
+            name=request.name,
+            collection="main",
+            radius=request.radius,
+            created_at=1767225600.0,
+            frames=0,
+        )
+        self.suppressed[entry.id] = entry
+        return entry
+
+    def suppressions(self, collection: str | None = None) -> Suppressions:
+        self._collection(collection)
+        return Suppressions(suppressions=list(self.suppressed.values()))
+
+    def unsuppress(self, suppression_id: str, collection: str | None = None) -> SuppressionModel:
+        self._collection(collection)
+        if suppression_id not in self.suppressed:
+            raise NotFoundError(f"nothing is suppressed by the id {suppression_id!r}")
+        return self.suppressed.pop(suppression_id)
 
     def source_path(self, video_id: int) -> Path:
         self.video(video_id)
