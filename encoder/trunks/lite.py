@@ -93,7 +93,7 @@ class LiteTrunk(Trunk):
         final: Tensor = self.head(feature_map[:, self.channels - self.last_channels :])
         return final
 
-    def expected_features(self) -> Tensor:
+    def expected_features(self) -> Tensor | None:
         """Return float32 [1280]: what the head's batch normalisation remembers of ImageNet.
 
         It makes each channel N(β, γ²) over the pictures that its statistics were taken of, and ReLU6 follows:
