@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -18,12 +19,15 @@ from hashreel.cli.options import (
     print_json,
     print_table,
 )
+from hashreel.cli.pictures import Protocol, escape_picture, protocol_of_terminal
 from hashreel.cli.reports import clock
 from hashreel.cli.search_clip import PREFIX, search_clip
+from hashreel.errors import HashreelError
 
 if TYPE_CHECKING:
-    from hashreel.client import Hits
+    from hashreel.client import Client, Hits
 
+PICTURED = 5
 CSV_COLUMNS = ("rank", "distance", "video", "source", "time_ms", "frame_id", "code")
 
 
@@ -56,6 +60,10 @@ CSV_COLUMNS = ("rank", "distance", "video", "source", "time_ms", "frame_id", "co
     help="Order at equal distance: by frame id, or by the network's real-valued outputs for the picture.",
 )
 @click.option("--collection", help="Collection to search.")
+@click.option(
+    "--pictures/--no-pictures", default=None, help="Thumbnails in the terminal.  [default: where it is kitty or iTerm2]"
+)
+@click.option("--open", "opens_page", is_flag=True, help="Show the hits on the service's page, in the browser.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print the hits as CSV.")
 @client_options
 @json_option
@@ -76,6 +84,8 @@ def cli(
     exclude_self: bool,
     ties: Literal["id", "asymmetric"],
     collection: str | None,
+    pictures: bool | None,
+    opens_page: bool,
     as_csv: bool,
     url: str | None,
     data: Path | None,
@@ -89,10 +99,13 @@ def cli(
     """
     if query is None and not (concepts or more):
         raise click.UsageError("QUERY is missing; only --concept and --more do without one")
+    if query is None and opens_page:
+        raise click.UsageError("--open shows the answer to a query; concepts and marks alone have no address")
     if query is not None and query.startswith(PREFIX):
         _refuse_with_clips(
             {"--radius": radius, "--box": box, "--group": group, "--concept": concepts, "--min-area": min_area,
-             "--exclude-self": exclude_self, "--more": more, "--less": less, "--ties": ties != "id"}
+             "--exclude-self": exclude_self, "--more": more, "--less": less,
+             "--open": opens_page, "--ties": ties != "id"}
         )  # fmt: skip
         options = {
             "tags": parse_tag_filter(tags),
@@ -123,13 +136,34 @@ def cli(
             ties=ties,
             collection=collection,
         )
-    if as_json:
-        print_json(hits.answer)
-    elif as_csv:
-        _print_csv(hits)
-    else:
-        _print_hits(hits)
-        _remark(hits)
+        if as_json:
+            print_json(hits.answer)
+        elif as_csv:
+            _print_csv(hits)
+        else:
+            _print_pictures(client, hits, protocol_of_terminal() if pictures is not False else None)
+            _print_hits(hits)
+            _remark(hits)
+        if opens_page:
+            _open_page(client, hits)
+
+
+def _open_page(client: Client, hits: Hits) -> None:
+    address = f"{client.url}/#/search?code={hits.code}"
+    if not webbrowser.open(address):
+        click.echo(f"no browser could be started; the hits are at {address}", err=True)
+
+
+def _print_pictures(client: Client, hits: Hits, protocol: Protocol | None) -> None:
+    if protocol is None:
+        return
+    for rank, hit in enumerate(hits[:PICTURED], start=1):
+        try:
+            shown = escape_picture(client.thumbnail(hit.frame_id, 320), protocol)
+        except HashreelError:
+            shown = None
+        if shown is not None:
+            click.echo(f"{shown}\n{rank}  {clock(hit.time_ms)}  {hit.source}")
 
 
 def _refuse_with_clips(given: dict[str, object]) -> None:
