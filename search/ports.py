@@ -64,9 +64,6 @@ class QueuePort(Protocol):
     def units(self) -> tuple[int, int]:
         """Return how many units of work wait, and how many run."""
 
-    def units(self) -> tuple[int, int]:
-        """Return how many units of work wait, and how many run."""
-
     def enqueue(self, request: EnqueueRequest) -> JobModel:
         """Register the sources and start their work."""
 
