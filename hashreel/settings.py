@@ -78,6 +78,9 @@ class Settings(BaseSettings):
     log_max_entries: Annotated[int, Field(ge=1000, description="The log is trimmed to about this many entries.")] = (
         1_000_000
     )
+    log_keep_s: Annotated[
+        float, Field(ge=0, description="Log entries older than this are dropped, all but the last; 0: never.")
+    ] = 30 * 86400.0
     job_keep_s: Annotated[float, Field(ge=60, description="Finished job records are dropped after this time.")] = (
         30 * 86400.0
     )

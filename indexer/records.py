@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Generation", "LogPosition", "NewVideo", "VideoRecord"]
+__all__ = ["Generation", "LogPosition", "NewVideo", "VideoRecord", "log_order"]
 
 
 @dataclass(frozen=True)

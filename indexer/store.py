@@ -16,7 +16,7 @@ from hashreel.errors import ConflictError, FingerprintMismatchError, LogCorruptE
 from indexer import scripts
 from indexer.chunks import Chunk, decode_chunk, encode_chunk, value_sha
 from indexer.keys import Keys
-from indexer.records import Generation, NewVideo, VideoRecord
+from indexer.records import Generation, NewVideo, VideoRecord, log_order
 
 __all__ = ["FORMAT", "Store", "check_fingerprint", "checked_chunk", "connect", "printable"]
 
@@ -383,9 +383,21 @@ class Store:
             pipe.execute()
         return len(oldest)
 
-    def trim_log(self, generation: str, max_entries: int) -> int:
-        """Drop the oldest log entries beyond about ``max_entries``; readers that were behind rebuild."""
-        return self.redis.xtrim(self.keys.log(generation), maxlen=max_entries, approximate=True)
+    def trim_log(self, generation: str, max_entries: int, keep_s: float = 0.0) -> int:
+        """Drop the oldest log entries; readers that were behind rebuild. Return how many went.
+
+        Args:
+            generation: Whose log.
+            max_entries: Those beyond about so many go.
+            keep_s: Those older than about this go; 0 keeps any age. The last entry stays, for readers stand on it.
+        """
+        key = self.keys.log(generation)
+        dropped = self.redis.xtrim(key, maxlen=max_entries, approximate=True)
+        if keep_s:
+            last = _text(self.redis.hget(self.keys.head(generation), "id") or b"0-0")
+            oldest = min(log_order(last), (int(1000 * (time.time() - keep_s)), 0))
+            dropped += self.redis.xtrim(key, minid=f"{oldest[0]}-{oldest[1]}", approximate=True)
+        return dropped
 
     def forget_jobs(self, keep_s: float) -> int:
         """Drop the records of jobs that ended longer than ``keep_s`` ago; return how many."""

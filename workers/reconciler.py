@@ -161,7 +161,7 @@ class Reconciler:
         self._store.purge(self._settings.delete_grace_s)
         self._store.forget_jobs(self._settings.job_keep_s)
         for number in {generation.id for generation in self._generations()}:
-            self._store.trim_log(number, self._settings.log_max_entries)
+            self._store.trim_log(number, self._settings.log_max_entries, self._settings.log_keep_s)
 
 
 def _task_id(message: bytes) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -164,6 +165,21 @@ def test_log_trimmed_under_a_reader_makes_it_rebuild(writer: Writer, open_galler
         writer.store.redis.xtrim(f"hr:g:{writer.generation.id}:log", maxlen=2, approximate=False)
     check_now(gallery, writer)
     assert gallery.problem == ""
+
+
+def test_log_trimmed_by_age_keeps_its_last_entry_and_readers(writer: Writer, open_gallery: MakeGallery) -> None:
+    gallery = open_gallery(writer.store)
+    for _ in range(300):  # Redis trims by whole nodes of its stream
+        writer.commit_new()
+    check_now(gallery, writer)
+    assert writer.store.trim_log(writer.generation.id, 10**6, 3600) == 0
+    time.sleep(0.01)
+    assert writer.store.trim_log(writer.generation.id, 10**6, 0.001) >= 100
+    assert writer.store.redis.xrange(f"hr:g:{writer.generation.id}:log", writer.mirror.last)
+    check_now(gallery, writer)
+    check_now(open_gallery(writer.store), writer)
+    writer.commit_new()
+    check_now(gallery, writer)
 
 
 def test_videos_deleted_together_leave_the_index_together(
