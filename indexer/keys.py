@@ -58,7 +58,16 @@ class Keys:
 
     def of_generation(self, generation: str) -> list[str]:
         """Return all keys of a generation itself, without its videos'; its record's last."""
-        parts = (self.log, self.head, self.videos, self.failed, self.contents, self.generation)
+        parts = (
+            self.log,
+            self.head,
+            self.videos,
+            self.failed,
+            self.contents,
+            self.places,
+            self.misses,
+            self.generation,
+        )
         return [part(generation) for part in parts]
 
     def of_video(self, video: int | str) -> list[str]:
@@ -88,6 +97,14 @@ class Keys:
     def contents(self, generation: str) -> str:
         """Hash: what identifies a source's content and key-frame policy, to its indexed video."""
         return self._key("g", generation, "contents")
+
+    def places(self, generation: str) -> str:
+        """Hash: what identifies a source's name and key-frame policy, to its indexed video."""
+        return self._key("g", generation, "places")
+
+    def misses(self, generation: str) -> str:
+        """Sorted set, all scores 0: PLACE:VIDEO of the failed attempts at a place that nothing was indexed at since."""
+        return self._key("g", generation, "misses")
 
     def video(self, video: int | str) -> str:
         """Hash: metadata of a video."""

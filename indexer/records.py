@@ -66,6 +66,7 @@ class NewVideo:
         policy: Key-frame policy as JSON-able dict.
         failure: (stage, reason) if it is already known that it cannot be indexed.
         content: What tells later that the same source was indexed already.
+        place: What tells that another one is of the same name and policy, whatever its content; empty: none is.
         replaces: Number of the video that this one replaces when it is complete.
     """
 
@@ -77,6 +78,7 @@ class NewVideo:
     size: int = 0
     modified_ns: int = 0
     content: str = ""
+    place: str = ""
     failure: tuple[str, str] | None = None
     replaces: int | None = None
 

@@ -69,6 +69,31 @@ local function supersede(old)
   redis.call('HSET', P .. 'v:' .. old, 'state', 'deleted')
   redis.call('ZREM', gkey('failed'), old)
   redis.call('ZADD', P .. 'gone', now, old)
+  -- Its file may come back as it was: then it is not indexed any more.
+  local content = redis.call('HGET', P .. 'v:' .. old, 'content')
+  if content and redis.call('HGET', gkey('contents'), content) == old then
+    redis.call('HDEL', gkey('contents'), content)
+  end
+end
+-- Failed attempts at a place are members PLACE:VIDEO, so that one that succeeds finds those before it.
+local function miss()
+  local place = get('place')
+  if place and place ~= '' then redis.call('ZADD', gkey('misses'), 0, place .. ':' .. v) end
+end
+local function forget_miss()
+  local place = get('place')
+  if place and place ~= '' then redis.call('ZREM', gkey('misses'), place .. ':' .. v) end
+end
+-- What is indexed at a place replaces what was indexed there before, and takes its failures off the list.
+local function settle()
+  local place = get('place')
+  if not place or place == '' then return end
+  supersede(redis.call('HGET', gkey('places'), place))
+  redis.call('HSET', gkey('places'), place, v)
+  for _, member in ipairs(redis.call('ZRANGEBYLEX', gkey('misses'), '[' .. place .. ':', '[' .. place .. ';')) do
+    redis.call('ZREM', gkey('failed'), string.sub(member, #place + 2))
+    redis.call('ZREM', gkey('misses'), member)
+  end
 end
 local function warn(notes, limit)
   if #notes == 0 then return end
@@ -124,11 +149,13 @@ if get('frames') == '0' then
   local retryable = first.stage == 'decode' and '0' or '1'
   redis.call('HSET', V, 'stage', first.stage, 'reason', first.reason, 'retryable', retryable)
   redis.call('ZADD', gkey('failed'), now, v)
+  miss()
   move('failed')
   return id
 end
 move('indexed')
 supersede(get('replaces'))
+settle()
 local content = get('content')
 if content and content ~= '' then
   -- The same source may have been taken in twice before either was indexed: the one that ends last stays.
@@ -150,6 +177,7 @@ if tonumber(get('frames') or '0') > 0 then
   move('indexed')
 else
   redis.call('HSET', V, 'stage', ARGV[4], 'reason', ARGV[5], 'retryable', ARGV[6])
+  miss()
   move('failed')
 end
 return 'ok'
@@ -189,6 +217,11 @@ local content = get('content')
 if content and content ~= '' and redis.call('HGET', gkey('contents'), content) == v then
   redis.call('HDEL', gkey('contents'), content)
 end
+forget_miss()
+local place = get('place')
+if place and place ~= '' and redis.call('HGET', gkey('places'), place) == v then
+  redis.call('HDEL', gkey('places'), place)
+end
 if is_open() then move('cancelled') end
 redis.call('HSET', V, 'state', 'deleted')
 return id
@@ -211,7 +244,8 @@ return append('op', 'meta', 'v', v, 'tags', text)
 """
 )
 
-# A failed video makes room for a fresh attempt under a new number; the caller registers that in the same transaction.
+# ARGV: 4 number of the fresh attempt that a failed video makes room for, and whose place in the job's list it takes;
+# the caller registers that in the same transaction.
 SUPERSEDE_VIDEO = (
     _COMMON
     + """
@@ -222,7 +256,11 @@ tally('total', -1)
 tally('chunks', -tonumber(get('chunks') or '0'))
 tally('chunks_done', -tonumber(get('done') or '0'))
 local job = get('job')
-if job and job ~= '' then redis.call('LREM', P .. 'j:' .. job .. ':videos', 1, v) end
+if job and job ~= '' then
+  redis.call('LINSERT', P .. 'j:' .. job .. ':videos', 'AFTER', v, ARGV[4])
+  redis.call('LREM', P .. 'j:' .. job .. ':videos', 1, v)
+end
+forget_miss()
 redis.call('ZREM', gkey('videos'), v)
 redis.call('ZREM', gkey('failed'), v)
 redis.call('ZADD', P .. 'gone', now, v)

@@ -205,16 +205,21 @@ class Store:
         job: str,
         pairs: Sequence[tuple[int, NewVideo]],
         first_unit: Callable[[int], str] | None,
+        *,
+        is_listed: bool = True,
     ) -> None:
         now = time.time()
         for number, new in pairs:
             pipe.hset(self.keys.video(number), mapping=_new_record(generation, job, new, now))
             if new.failure:
                 pipe.zadd(self.keys.failed(generation), {str(number): now})
+                if new.place:
+                    pipe.zadd(self.keys.misses(generation), {f"{new.place}:{number}": 0})
         failed = sum(1 for _, new in pairs if new.failure)
         pipe.zadd(self.keys.videos(generation), {str(number): number for number, _ in pairs})
         if job:
-            pipe.rpush(self.keys.job_videos(job), *[number for number, _ in pairs])
+            if is_listed:
+                pipe.rpush(self.keys.job_videos(job), *[number for number, _ in pairs])
             pipe.hincrby(self.keys.job(job), "total", len(pairs))
             pipe.hincrby(self.keys.job(job), "n_queued", len(pairs) - failed)
             pipe.hincrby(self.keys.job(job), "n_failed", failed)
@@ -236,8 +241,9 @@ class Store:
                 if _text(pipe.hget(self.keys.video(record.id), "state")) != "failed":
                     return None
                 pipe.multi()
-                self._supersede(args=self._head(record.id), client=pipe)
-                self._register_slice(pipe, record.generation, record.job, [(number, new)], first_unit)
+                self._supersede(args=[*self._head(record.id), number], client=pipe)
+                attempt = [(number, new)]
+                self._register_slice(pipe, record.generation, record.job, attempt, first_unit, is_listed=False)
                 with suppress(redis.WatchError):
                     pipe.execute()
                     return number
@@ -486,6 +492,7 @@ def _new_record(generation: str, job: str, new: NewVideo, now: float) -> dict[st
         "chunks": 0,
         "done": 0,
         "content": new.content,
+        "place": new.place,
     }
     if new.failure:
         record |= {"stage": new.failure[0], "reason": _reason(new.failure[1]), "retryable": 1}

@@ -365,6 +365,7 @@ def _new_video(
         size=source.size,
         modified_ns=source.modified_ns,
         content=_content(source, policy),
+        place=_place(source, policy),
         failure=("source", source.problem) if source.problem else None,
         replaces=replaces,
     )
@@ -373,6 +374,12 @@ def _new_video(
 def _content(source: Source, policy: Mapping[str, object]) -> str:
     """Return what tells that a source was indexed before: name, size, time of change and policy."""
     text = json.dumps([source.name, source.size, source.modified_ns, policy], sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
+
+
+def _place(source: Source, policy: Mapping[str, object]) -> str:
+    """Return what tells that an overwritten file is the same source: name and policy."""
+    text = json.dumps([source.name, policy], sort_keys=True)
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
 
 

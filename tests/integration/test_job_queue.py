@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import numpy as np
@@ -100,6 +101,46 @@ def test_changed_file_is_encoded_again(farm: Farm) -> None:
     assert farm.enqueue("clips/a.mp4").counts.queued == 1
 
 
+def test_overwritten_file_takes_the_place_of_what_was_indexed_there(farm: Farm) -> None:
+    put(farm, "a.mp4", "b.mp4")
+    path = farm.folder / "clips/a.mp4"
+    first = farm.enqueue("clips")
+    for video in first.videos:
+        index(farm, video)
+    coarse = farm.enqueue("clips/a.mp4", policy={"kind": "every", "seconds": 5}).videos[0]
+    index(farm, coarse)
+    before, was = path.read_bytes(), path.stat()
+    path.write_bytes(b"something else, and longer")
+    second = farm.enqueue("clips/a.mp4").videos[0]
+    assert farm.store.video_numbers("1") == [*first.videos, coarse, second]  # until the new one is complete
+    index(farm, second)
+    assert farm.store.video_numbers("1") == [first.videos[1], coarse, second]
+    last = farm.store.redis.xrevrange("hr:g:1:log", count=1)[0][1]
+    assert (last[b"op"], last[b"v"], last[b"n"]) == (b"replace", b"%d" % first.videos[0], b"%d" % second)
+    # The first version comes back, size and time and all: it is not taken for indexed.
+    path.write_bytes(before)
+    os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
+    third = farm.enqueue("clips/a.mp4").videos[0]
+    index(farm, third)
+    assert farm.store.video_numbers("1") == [first.videos[1], coarse, third]
+    farm.store.delete(third)
+    assert third not in map(int, farm.store.redis.hvals("hr:g:1:places"))
+
+
+def test_failure_of_a_source_goes_from_the_list_when_it_is_indexed(farm: Farm) -> None:
+    first = farm.enqueue("clips/a.mp4", "clips/b.mp4")
+    put(farm, "a.mp4")
+    broken = farm.enqueue("clips/a.mp4").videos[0]
+    farm.store.fail(broken, "decode", "damaged", retryable=False)
+    assert farm.queue.failures().total == 3
+    (farm.folder / "clips/a.mp4").write_bytes(b"mended")
+    index(farm, farm.enqueue("clips/a.mp4").videos[0])
+    assert [failure.source for failure in farm.queue.failures().failures] == ["clips/b.mp4"]
+    # What happened to a job stays its history.
+    assert farm.queue.failures(job=first.id).total == 2
+    assert farm.queue.job(first.id).counts.failed == 2
+
+
 def test_job_without_work_is_done_at_once(farm: Farm) -> None:
     job = farm.enqueue("nowhere")
     assert job.state == "done"
@@ -188,6 +229,7 @@ def test_retried_job_takes_its_failed_sources_again(farm: Farm) -> None:
     assert adds_up(retried)
     new = next(r for r in farm.store.find_videos(retried.videos) if r and r.source == "clips/b.mp4")
     assert new.id > max(job.videos)
+    assert [r.source for r in farm.store.find_videos(retried.videos) if r] == [f"clips/{n}.mp4" for n in "abc"]
     assert new.tags == {"case": "17"}
     assert new.size == len("b.mp4")
     assert farm.take() == Unit(job.videos[0])
