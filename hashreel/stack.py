@@ -195,9 +195,14 @@ class Stack:
         return self._stopping
 
     def watch(self, is_over: Callable[[], bool] = lambda: False) -> None:
-        """Keep the children alive until a signal, or ``is_over``, or (lingering) until no client is left."""
+        """Keep the children alive until a signal, or ``is_over``, or (lingering) until no client is left.
+
+        Raises:
+            UnavailableError: If the folder was removed or replaced: what is committed from then on would be lost.
+        """
         last_client = time.monotonic()
         while not self._stopping and not is_over():
+            self._check_folder()
             for child in self._children:
                 child.keep_alive(self._on_death)
             if self._lingers:
@@ -208,10 +213,24 @@ class Stack:
                     return
             time.sleep(0.2)
 
+    def _check_folder(self) -> None:
+        if not self._owns_folder():
+            raise UnavailableError(
+                f"the data folder {self._folder} was removed or replaced under this running stack, so it ends; put "
+                "the folder back from a backup (`hashreel restore`) or start again over a new one"
+            )
+
+    def _owns_folder(self) -> bool:
+        """Return whether the lock that this stack holds is the one that lies in the folder."""
+        try:
+            return os.path.samestat(os.stat(self._folder / "lock"), os.fstat(self._lock_fd))
+        except OSError:
+            return False
+
     def stop(self) -> None:
         """End all children: workers first, Redis last."""
         self._stopping = True
-        if self._lock_fd >= 0:
+        if self._lock_fd >= 0 and self._owns_folder():
             # Without the lock, the file is that of the stack that has it.
             with suppress(OSError):
                 (self._folder / "stack.json").unlink(missing_ok=True)

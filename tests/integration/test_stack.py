@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,7 +24,10 @@ import pytest
 from farm import make_clips, processes_with
 from gallery_mirror import wait_until
 
+from hashreel.errors import UnavailableError
 from hashreel.processes import python_command
+from hashreel.settings import Settings
+from hashreel.stack import Stack as Run
 from hashreel.stack import free_port, running_stack
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -254,6 +258,25 @@ def test_redis_that_cannot_start_is_named_with_its_log(tmp_path: Path, stacks: l
     assert "Redis did not come up" in said
     assert str(data / "logs" / "redis.log") in said
     assert stacks[0].processes() == []
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_data_folder_that_is_removed_under_a_stack_ends_it_with_an_error(tmp_path: Path, is_replaced: bool) -> None:
+    data = tmp_path / "data"
+    run = Run(Settings(data=data, port=free_port("127.0.0.1")), print)
+    run.start_redis()
+    try:
+        shutil.rmtree(data)
+        if is_replaced:
+            data.mkdir()
+            (data / "lock").touch()
+            (data / "stack.json").write_text("{}")
+        with pytest.raises(UnavailableError, match=r"data folder .* was removed or replaced"):
+            run.watch()
+    finally:
+        run.stop()
+    assert (data / "stack.json").exists() == is_replaced
+    assert processes_with(str(data)) == []
 
 
 @pytest.mark.full
