@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -195,7 +194,7 @@ class SearchEngine(Masks, Suppressing, CollectionKeeper, IndexUpkeep):
     def _picture(self, query: Query, size: int) -> Image:
         try:
             raw = base64.b64decode(query.image or "", validate=True)
-        except binascii.Error as exc:
+        except ValueError as exc:  # binascii.Error, or a letter beyond ASCII
             raise BadInputError("image is not base64; send the bytes of a picture file, base64-encoded") from exc
         try:
             picture = load_picture(raw, max_pixels=self._settings.max_picture_pixels)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -91,7 +90,7 @@ class Suppressing(Catalogue):
         elif query.image is not None:
             try:
                 raw = base64.b64decode(query.image, validate=True)
-            except binascii.Error as exc:
+            except ValueError as exc:  # binascii.Error, or a letter beyond ASCII
                 raise BadInputError("image is not base64; send the bytes of a picture file, base64-encoded") from exc
             picture = load_picture(raw, max_pixels=self._settings.max_picture_pixels)
             picture = picture if query.box is None else crop_box(picture, query.box)

@@ -94,7 +94,9 @@ class AuditLog:
         """Return entries, newest first; filters apply before the page is cut."""
         found: list[AuditEntry] = []
         end = f"({before}" if before else "+"
-        while len(found) <= limit:
+        # Redis refuses to look before its very first place.
+        is_first = before is not None and not any(map(int, before.split("-")))
+        while len(found) <= limit and not is_first:
             rows = cast("list[Row]", self._redis.xrevrange(self._stream, max=end, min="-", count=SCAN))
             if not rows:
                 break

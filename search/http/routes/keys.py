@@ -21,7 +21,7 @@ __all__ = ["router"]
 router = APIRouter(prefix="/v1", tags=["keys"])
 
 KeyId = Annotated[str, Path(pattern=r"^[0-9a-f]{12}$", description="The key's id.", examples=["9f1c2ab04d77"])]
-LogPlace = Annotated[str | None, Query(pattern=r"^[0-9]{1,19}-[0-9]{1,19}$", description="`next` of the page before.")]
+LogPlace = Annotated[str | None, Query(pattern=r"^[0-9]{1,18}-[0-9]{1,18}$", description="`next` of the page before.")]
 
 
 def _keyring(parts: Parts) -> Keyring:

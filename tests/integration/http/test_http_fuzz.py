@@ -15,10 +15,11 @@ from search.http.access import make_access
 
 schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed")
 from hypothesis import HealthCheck, Phase, given, settings  # noqa: E402
-from schemathesis.checks import not_a_server_error  # noqa: E402
 from schemathesis.specs.openapi.checks import content_type_conformance, status_code_conformance  # noqa: E402
 
-CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance]
+CHECKS = [status_code_conformance, content_type_conformance]
+# A log position that the index has not reached is answered so by design; the client tries again.
+BEHIND = "urn:hashreel:behind"
 # A stream that lasts as long as its job, and what takes whole minutes by design.
 LEFT_OUT = {"/v1/jobs/{job_id}/events"}
 QUICK, FULL = 2, 60
@@ -67,6 +68,7 @@ def campaign(url: str, examples: int) -> int:
             sent += 1
             response = case.call(timeout=60)
             case.validate_response(response, checks=CHECKS)
+            assert response.status_code < 500 or response.json().get("type") == BEHIND, (case, response.text)
 
         try:
             send()
