@@ -1,0 +1,173 @@
+"""The page on a whole running stack: Redis, a worker with a model that segments, the search service."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stacks import embedded_stack
+
+DROP = """(data) => {
+    const bytes = Uint8Array.from(atob(data), (char) => char.charCodeAt(0));
+    const transfer = new DataTransfer();
+    transfer.items.add(new File([bytes], "query.png", { type: "image/png" }));
+    document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true }));
+}"""
+FRAMES = "all => all.map((one) => one.dataset.frame)"
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three painted clips of 6 s with three shots each, and one that is none."""
+    from encoder.clips import generate_clip
+
+    folder = tmp_path_factory.mktemp("page") / "archive"
+    folder.mkdir()
+    for seed in (1, 2, 3):
+        generate_clip(folder / f"clip{seed}.mp4", seed=seed, seconds=6.0, size=(192, 108), fps=8)
+    (folder / "broken.mp4").write_bytes(b"no video at all" * 100)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def stack_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with embedded_stack(tmp_path_factory.mktemp("stack") / "data", HASHREEL_MODEL="psp48-lite0") as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def indexed(browser: Any, stack_url: str, archive: Path) -> list[float]:
+    """Index the archive through the page; return how far its progress bar was, each time that it was looked at."""
+    page = browser.new_page()
+    page.goto(f"{stack_url}/#/activity")
+    page.get_by_label("On the server").fill(str(archive))
+    page.get_by_role("spinbutton", name="Seconds").fill("0.5")
+    page.get_by_role("textbox", name="Tags").fill("set=painted")
+    page.get_by_role("button", name="Index", exact=True).click()
+    seen, ends = [], time.monotonic() + 120
+    while not page.get_by_text("done, some failed").is_visible():
+        assert time.monotonic() < ends, page.locator("#jobs").text_content()
+        seen += page.eval_on_selector_all("#jobs progress", "all => all.map((one) => one.position)")
+        page.wait_for_timeout(50)
+    page.close()
+    return seen
+
+
+def frame_png(path: Path, second: float) -> str:
+    from PIL import Image
+
+    from encoder.video import grab_frame
+
+    buffer = io.BytesIO()
+    Image.fromarray(grab_frame(path, round(1000 * second)).image).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def drop(page: Any, stack_url: str, picture: str) -> None:
+    page.goto(stack_url)
+    page.get_by_role("heading", name="Newest videos").wait_for()
+    page.locator("#filter-top").fill("100")
+    page.evaluate(DROP, picture)
+    page.locator("#hits > li").first.wait_for()
+
+
+def settled(page: Any, before: list[str]) -> list[str]:
+    """Return the order of the hits once it is another than before."""
+    page.wait_for_function(
+        "old => !document.getElementById('hits').hasAttribute('aria-busy') && "
+        "String([...document.querySelectorAll('#hits > li')].map((one) => one.dataset.frame)) !== old",
+        arg=",".join(before),
+    )
+    return page.eval_on_selector_all("#hits > li", FRAMES)
+
+
+def test_an_ingest_is_followed_to_its_end_and_its_failure_is_explained(page, stack_url, indexed):
+    assert any(0 <= position < 1 for position in indexed)
+    page.goto(f"{stack_url}/#/activity")
+    failure = page.locator("#failures .failure").first
+    failure.wait_for()
+    assert "broken.mp4" in failure.text_content()
+    assert "not a video file that can be read" in failure.text_content()
+    assert page.get_by_text("3 indexed · 1 failed").is_visible()
+
+
+def test_a_dropped_picture_finds_its_video_and_plays_at_the_moment(page, stack_url, indexed, archive):
+    drop(page, stack_url, frame_png(archive / "clip2.mp4", 3.25))
+    first = page.locator("#hits > li").first
+    assert first.locator(".name").text_content() == "clip2.mp4"
+    label = first.locator(".frame").get_attribute("aria-label")
+    minutes, seconds = re.search(r"from (\d+):([\d.]+)", label).groups()
+    assert abs(60 * int(minutes) + float(seconds) - 3.25) <= 1.0
+    first.locator(".frame").click()
+    page.wait_for_function("() => document.getElementById('player-video').readyState >= 2")
+    page.evaluate("document.getElementById('player-video').pause()")
+    at = page.evaluate("document.getElementById('player-video').currentTime")
+    assert abs(at - (60 * int(minutes) + float(seconds))) <= 0.5
+
+
+def test_a_box_marks_and_grouping_change_the_answer(page, stack_url, indexed, archive):
+    drop(page, stack_url, frame_png(archive / "clip1.mp4", 1.25))
+    whole = page.eval_on_selector_all("#hits > li", FRAMES)
+    area = page.locator("#canvas").bounding_box()
+    page.mouse.move(area["x"] + 4, area["y"] + 4)
+    page.mouse.down()
+    page.mouse.move(area["x"] + area["width"] * 0.35, area["y"] + area["height"] * 0.4, steps=4)
+    page.mouse.up()
+    part = settled(page, whole)
+    page.get_by_role("button", name="Whole picture").click()
+    assert settled(page, part) == whole
+    # The last hit is what is wanted, and the first is not.
+    page.locator("#hits > li").last.get_by_role("button", name="More like").click()
+    marked = settled(page, whole)
+    assert marked.index(whole[-1]) < whole.index(whole[-1])
+    page.locator(f'#hits > li[data-frame="{whole[0]}"]').get_by_role("button", name="Less like").click()
+    refined = settled(page, marked)
+    assert refined.index(whole[0]) > marked.index(whole[0])
+    assert page.get_by_text("Ordered by 1 good hit and 1 bad hit").is_visible()
+    page.get_by_role("button", name="Clear marks").click()
+    assert settled(page, refined) == whole
+    page.get_by_label("Best frame of each video only").check()
+    settled(page, whole)
+    names = page.locator("#hits .name").all_text_contents()
+    assert sorted(names) == ["clip1.mp4", "clip2.mp4", "clip3.mp4"]
+
+
+def test_masks_lie_over_hits_and_concepts_can_be_browsed(page, stack_url, indexed):
+    page.goto(stack_url)
+    page.get_by_role("navigation", name="Browse").get_by_role("link").first.wait_for()
+    concept = page.evaluate(
+        """async () => {
+            const found = await fetch("/v1/search", { method: "POST", headers: { "Content-Type": "application/json" },
+                body: JSON.stringify({ query: { code: "000000000000" }, top: 100 }) }).then((one) => one.json());
+            return found.hits.flatMap((hit) => hit.concepts)[0]?.name;
+        }"""
+    )
+    assert concept
+    page.get_by_role("navigation", name="Browse").get_by_role("link", name=concept).click()
+    page.get_by_role("heading", name=f"Frames with {concept}").wait_for()
+    page.locator("#hits > li").first.wait_for()
+    shares = [int(text.split()[0]) for text in page.locator("#hits .distance").all_text_contents()]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] > 0
+    page.locator("#hits .frame").first.hover()
+    mask = page.locator("#hits .frame .mask").first
+    mask.wait_for()
+    assert mask.evaluate("(image) => image.decode().then(() => image.naturalWidth)") > 100
+    page.mouse.move(5, 5)
+    page.wait_for_function("() => !document.querySelector('.mask')")
+
+
+def test_a_source_that_moved_is_said(page, stack_url, indexed, archive):
+    (archive / "clip3.mp4").rename(archive / "elsewhere.mp4")
+    try:
+        page.goto(f"{stack_url}/#/archive")
+        page.get_by_role("button", name="Play clip3.mp4").click()
+        page.get_by_text("is not an indexed file (any more)").wait_for()
+    finally:
+        (archive / "elsewhere.mp4").rename(archive / "clip3.mp4")
