@@ -1,4 +1,4 @@
-"""Make the README's screenshots of the page (run it in the virtual environment; needs chromium).
+"""Take screenshots of the page (run it in the virtual environment; needs chromium).
 
     .venv/bin/python scripts/make_screenshots.py docs/images
 
