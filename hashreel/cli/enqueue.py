@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 from glob import glob
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 import click
@@ -23,7 +24,15 @@ from hashreel.cli.reports import report_job
 
 
 @click.command(epilog="Example: hashreel enqueue archive/*.mp4 --every 1s --tag case=17 --wait")
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE ...")
+@click.argument("sources", nargs=-1, metavar="[SOURCE ...]")
+@click.option(
+    "--from",
+    "lists",
+    type=click.File("rb"),
+    multiple=True,
+    metavar="FILE",
+    help="Text file of further sources, one a line, or what `find -print0` prints; - is standard input; repeatable.",
+)
 @click.option("--every", metavar="TIME", help="One key-frame a step, such as 1s or 500ms.  [default: 1s]")
 @click.option("--keyframes", type=click.Choice(["codec"]), help="The codec's own key-frames: by far the fastest.")
 @click.option("--scenes", is_flag=True, help="One key-frame a shot.")
@@ -35,6 +44,7 @@ from hashreel.cli.reports import report_job
 @json_option
 def cli(
     sources: tuple[str, ...],
+    lists: tuple[BinaryIO, ...],
     every: str | None,
     keyframes: str | None,
     scenes: bool,
@@ -55,6 +65,9 @@ def cli(
     """
     if sum((every is not None, keyframes is not None, scenes)) > 1:
         raise click.UsageError("--every, --keyframes and --scenes exclude each other")
+    sources += tuple(source for file in lists for source in _listed(file.read()))
+    if not sources:
+        raise click.UsageError("there is no source; name some, or a file of them by --from")
     policy: dict[str, Any] = {}
     if every is not None:
         policy["every_s"] = parse_duration_s(every)
@@ -78,6 +91,12 @@ def cli(
             report_job(client, status)
     if status.counts.failed:
         sys.exit(1)
+
+
+def _listed(content: bytes) -> list[str]:
+    """Return the sources of a list: lines, or parts that end in a zero byte, for names with line breaks."""
+    parts = content.split(b"\0") if b"\0" in content else content.removeprefix(codecs.BOM_UTF8).splitlines()
+    return [os.fsdecode(part) for part in parts if part.strip()]
 
 
 def _as_the_service_sees(sources: tuple[str, ...], url: str) -> list[str]:

@@ -83,6 +83,21 @@ def test_enqueue_names_its_job_before_it_waits(service):
     assert "job job-1: waiting" in done.stderr
 
 
+def test_sources_are_listed_in_files_and_on_standard_input(service, tmp_path: Path) -> None:
+    listed = tmp_path / "quellen ü.txt"
+    listed.write_bytes("\ufeffarchive/a.mp4\r\n\narchive/ö b.mp4\n".encode())
+    command = ["enqueue", "archive/c.mp4", "--from", str(listed), "--from", "-", "--url", service.url]
+    done = CliRunner().invoke(cli, command, input=b"archive/line\nbreak.mp4\0archive/d.mp4\0")
+    assert done.exit_code == 0, done.output
+    asked = ["archive/c.mp4", "archive/a.mp4", "archive/ö b.mp4", "archive/line\nbreak.mp4", "archive/d.mp4"]
+    assert list(service.queue.wishes.values())[-1].sources == asked
+    (tmp_path / "empty.txt").touch()
+    for words in (["--from", str(tmp_path / "empty.txt")], []):
+        done = CliRunner().invoke(cli, ["enqueue", *words, "--url", service.url])
+        assert done.exit_code == 2
+        assert "there is no source" in done.stderr
+
+
 def test_paths_of_this_machine_are_whole_for_a_service_on_it_and_explained_otherwise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
