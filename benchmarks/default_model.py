@@ -2,12 +2,14 @@
 
     python -m benchmarks.default_model --data DATA MODEL ...
 
-DATA holds videos/compiled with shots.csv, videos/real, and scenes6/test. For every model three figures:
+DATA holds videos/compiled with shots.csv, videos/real, and scenes6/test. For every model these figures:
 
 - shots: the middle frame of each shot against frames every 0.5 s of all films but its own neighbourhood (±1 s);
   right if the nearest code belongs to a stretch with the same clip. Beside it the mean distance of unrelated frames.
 - duplicates: frames of real clips, greyed, with bars, a logo, cropped by a tenth, at half size, against all the
   originals; right if the nearest code is the frame itself or another of the same clip.
+- boxes: parts of the same frames, 40 to 80 % of each side (seed 0), against the whole originals, right likewise; the
+  part as it is, grown to the smallest square, or in place with the rest grey.
 - scenes: MAP@10 over min(K, R), tie-aware, every picture of scenes6/test as a query against the others.
 """
 
@@ -26,10 +28,12 @@ from numpy.typing import NDArray
 from encoder.codes import hamming_distances
 from encoder.data.labels import read_class_folders
 from encoder.model import Model, load_model
+from encoder.pictures import crop_box, crop_square
 from encoder.scaling import resize
 from search.evaluation import expected_average_precision
 
 Image = NDArray[np.uint8]
+Box = tuple[float, float, float, float]
 
 STEP = 12
 FRAMES_PER_CLIP = 6
@@ -106,6 +110,11 @@ def score_duplicates(model: Model, folder: Path) -> dict[str, float]:
     for change, apply in CHANGES.items():
         distances = hamming_distances(model.encode([apply(image) for image in images]), originals)
         scores[f"duplicates_{change}"] = float((names[distances.argmin(axis=1)] == names).mean())
+    boxes = [draw_box(np.random.default_rng((0, i))) for i in range(len(images))]
+    for handling, cut in BOX_HANDLINGS.items():
+        parts = [cut(image, box) for image, box in zip(images, boxes, strict=True)]
+        nearest = hamming_distances(model.encode(parts), originals).argmin(axis=1)
+        scores[f"boxes_{handling}"] = float((names[nearest] == names).mean())
     return scores
 
 
@@ -167,6 +176,27 @@ def half(image: Image) -> Image:
     return resize(image, max(1, image.shape[1] // 2), max(1, image.shape[0] // 2))
 
 
+def draw_box(rng: np.random.Generator) -> Box:
+    """Return a box (x, y, w, h) relative to a picture's sides."""
+    w, h = rng.uniform(0.4, 0.8, 2)
+    return rng.uniform(0, 1 - w), rng.uniform(0, 1 - h), w, h
+
+
+def in_place(image: Image, box: Box) -> Image:
+    """Return the picture with everything outside a box grey."""
+    height, width = image.shape[:2]
+    part = crop_box(image, box)
+    top, left = int(box[1] * height), int(box[0] * width)
+    result = np.full_like(image, 128)
+    result[top : top + part.shape[0], left : left + part.shape[1]] = part
+    return result
+
+
+BOX_HANDLINGS: dict[str, Callable[[Image, Box], Image]] = {
+    "part": crop_box,
+    "square": crop_square,
+    "in_place": in_place,
+}
 CHANGES: dict[str, Callable[[Image], Image]] = {"grey": grey, "bars": bars, "logo": logo, "crop": crop, "half": half}
 
 

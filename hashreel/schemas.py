@@ -133,7 +133,9 @@ class Query(_Request):
     code: Annotated[
         str | None, Field(max_length=64, pattern=r"^([0-9a-fA-F]{2})+$", description="A packed code in hex.")
     ] = None
-    box: Annotated[Box | None, Field(description="x, y, width, height in [0, 1]; the part to search for.")] = None
+    box: Annotated[
+        Box | None, Field(description="x, y, width, height in [0, 1]; the smallest square around it is searched for.")
+    ] = None
 
     @model_validator(mode="after")
     def _one(self) -> Self:

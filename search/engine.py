@@ -13,7 +13,7 @@ import redis
 
 import hashreel
 from encoder.codes import binarise, code_from_hex, num_code_bytes
-from encoder.pictures import crop_box, load_picture
+from encoder.pictures import crop_square, load_picture
 from encoder.scaling import Image, scale_short_side
 from hashreel.errors import (
     BadInputError,
@@ -201,7 +201,7 @@ class SearchEngine(Masks, Suppressing, CollectionKeeper, IndexUpkeep):
         except TooLargeError as exc:
             raise TooLargeError(f"{exc} (max_picture_pixels, HASHREEL_MAX_PICTURE_PIXELS)") from exc
         if query.box is not None:
-            picture = crop_box(picture, query.box)
+            picture = crop_square(picture, query.box)
         # The first step of every transform, so that what is kept while the network works is small.
         return scale_short_side(picture, size)
 

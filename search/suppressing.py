@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from encoder.codes import Codes
-from encoder.pictures import crop_box, encode_jpeg, load_picture
+from encoder.pictures import crop_square, encode_jpeg, load_picture
 from encoder.scaling import Image, scale_short_side
 from hashreel.errors import BadInputError, FingerprintMismatchError
 from hashreel.schemas import Query, SuppressionModel, SuppressionRequest, Suppressions
@@ -93,7 +93,7 @@ class Suppressing(Catalogue):
             except ValueError as exc:  # binascii.Error, or a letter beyond ASCII
                 raise BadInputError("image is not base64; send the bytes of a picture file, base64-encoded") from exc
             picture = load_picture(raw, max_pixels=self._settings.max_picture_pixels)
-            picture = picture if query.box is None else crop_box(picture, query.box)
+            picture = picture if query.box is None else crop_square(picture, query.box)
         else:
             raise BadInputError("an example for suppression is a picture or an indexed frame")
         return picture if min(picture.shape[:2]) <= EXAMPLE_SIDE else scale_short_side(picture, EXAMPLE_SIDE)

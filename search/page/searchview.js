@@ -28,7 +28,9 @@ export class SearchView {
     byId("query-clear").addEventListener("click", () => this.clear());
     const form = byId("query-form");
     form.addEventListener("submit", (event) => event.preventDefault());
-    form.addEventListener("change", (event) => event.target.type !== "file" && this.run());
+    // A number that was typed before the query was chosen is reported only when its field is left: it is no news then,
+    // and answering it would take the button that was pressed from under the pointer.
+    form.addEventListener("change", (event) => event.target.type !== "file" && this.isNews() && this.run());
   }
 
   async open(fields) {
@@ -105,7 +107,7 @@ export class SearchView {
     if (more.length) options.more = more;
     if (less.length) options.less = less;
     // Marked frames change the order of everything, and concepts alone have no distance.
-    const hasDistance = !more.length && !less.length && !this.query.concept;
+    const hasDistance = !more.length && !less.length && !this.query?.concept;
     if (hasDistance && byId("filter-radius").value !== "") options.radius = Number(byId("filter-radius").value);
     if (byId("filter-video").value) options.videos = [Number(byId("filter-video").value)];
     const tags = parseTags(byId("filter-tag").value);
@@ -114,6 +116,20 @@ export class SearchView {
     if (concept) options.concepts = [concept];
     if (byId("filter-group").checked) options.group_by = "video";
     return options;
+  }
+
+  isNews() {
+    const wish = this.wish();
+    return wish === null || wish !== this.asked;
+  }
+
+  // The filters as text; null if they cannot be understood.
+  wish() {
+    try {
+      return JSON.stringify(this.options());
+    } catch {
+      return null;
+    }
   }
 
   async run() {
@@ -130,6 +146,7 @@ export class SearchView {
     this.pending?.abort();
     const turn = new AbortController();
     this.pending = turn;
+    this.asked = this.wish();
     const begin = performance.now();
     byId("welcome").hidden = true;
     byId("results-title").textContent = this.query.concept ? `Frames with ${this.query.concept}` : "Results";
@@ -200,6 +217,7 @@ export class SearchView {
   }
 
   refuse(error) {
+    this.asked = null; // whatever changes next is worth a try
     byId("hits").replaceChildren();
     byId("search-notes").replaceChildren(element("p", { class: "note error" }, error.message));
     this.say("");

@@ -157,13 +157,13 @@ def is_right(cut: Cut, stretch: Stretch, shots: list[dict[str, str]]) -> bool:
 def test_cuts_of_real_films_are_found(client: Client, shared: Path, tmp_path: Path) -> None:
     folder = shared / "videos" / "compiled"
     shots = read_shots(folder / "shots.csv")
-    client.create_collection("films")
-    client.enqueue(sorted(folder.glob("*.mp4")), collection="films").wait(timeout_s=300)
+    client.create_collection("cuts")
+    client.enqueue(sorted(folder.glob("*.mp4")), collection="cuts").wait(timeout_s=300)
     report, right, own = [], 0, 0
     for number, cut in enumerate(draw_cuts(shots, seed=0)):
         path = tmp_path / f"{number}.mp4"
         recut(folder / cut.film, path, start_s=cut.start_s, length_s=cut.length_s, speed=cut.speed, scale=0.5, crf=35)
-        found = client.search_clip(path, top=1, collection="films")
+        found = client.search_clip(path, top=1, collection="cuts")
         right += bool(found) and is_right(cut, found[0], shots)
         own += bool(found) and Path(found[0].source).name == cut.film
         report.append(f"{cut} -> {found[0] if found else None}")

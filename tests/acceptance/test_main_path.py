@@ -26,7 +26,7 @@ def run_cli(*arguments: str, code: int = 0) -> str:
 @pytest.fixture(scope="module")
 def indexed(stack_url: str, painted: list[Path]) -> list[Path]:
     with Client(stack_url) as client:
-        job = client.enqueue(painted, every_s=STEP_S, tags={"set": "painted"}).wait(timeout_s=120)
+        job = client.enqueue(painted, every_s=STEP_S, tags={"set": "painted"}, again=True).wait(timeout_s=120)
     assert job.counts.indexed == len(painted), job
     return painted
 

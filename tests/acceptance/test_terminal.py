@@ -22,7 +22,7 @@ QUERY = "code:000000000000"
 @pytest.fixture(scope="module")
 def address(stack_url: str, painted: list[Path]) -> str:
     with Client(stack_url) as client:
-        client.enqueue(painted[:1], every_s=0.5).wait(timeout_s=120)
+        client.enqueue(painted[:1], every_s=0.5, tags={"set": "terminal"}, again=True).wait(timeout_s=120)
     return stack_url
 
 
@@ -49,7 +49,7 @@ def on_terminal(*arguments: str, **environment: str) -> str:
 
 
 def test_thumbnails_where_the_terminal_can(address: str) -> None:
-    search = ("search", QUERY, "--top", "2", "--url", address)
+    search = ("search", QUERY, "--tag", "set=terminal", "--top", "2", "--url", address)
     shown = on_terminal(*search, TERM="xterm-kitty")
     pictures = re.split(r"(?=\x1b_Gf=100)", shown)[1:]
     assert len(pictures) == 2

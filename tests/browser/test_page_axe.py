@@ -26,6 +26,7 @@ def axe() -> str:
 def check(page: Any, axe: str, view: str) -> None:
     if not page.evaluate("'axe' in window"):
         page.evaluate(axe + "; void 0")
+    page.locator("#hits:not([aria-busy])").wait_for(state="attached")
     # Colours that are on their way from one to another have the contrast of neither.
     page.evaluate("() => Promise.all(document.getAnimations().map((one) => one.finished))")
     assert page.evaluate(RUN) == [], view

@@ -9,6 +9,7 @@ from PIL import Image as PilImage
 
 from encoder.pictures import (
     crop_box,
+    crop_square,
     encode_jpeg,
     iter_picture_folder,
     load_picture,
@@ -270,3 +271,20 @@ def test_a_folder_that_is_none_is_an_error(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(BadInputError, match="a file, not a folder"):
         picture_names(tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("box", "rows", "columns"),
+    [
+        ((0.5, 0.25, 0.1, 0.5), (5, 15), (12, 22)),  # a tall box grows to both sides
+        ((0, 0.5, 0.4, 0.1), (5, 17), (0, 12)),
+        ((0.9, 0, 0.1, 0.8), (0, 16), (14, 30)),  # moved back into the picture
+        ((0, 0, 1, 0.5), (0, 20), (0, 30)),  # a square of its side does not fit
+        ((0.2, 0.3, 0.2, 0.3), (6, 12), (6, 12)),
+    ],
+)
+def test_the_smallest_square_around_a_box_is_cut(box, rows, columns):
+    expected = PICTURE[slice(*rows), slice(*columns)]
+    assert np.array_equal(crop_square(PICTURE, box), expected)
+    with pytest.raises(BadInputError, match="box"):
+        crop_square(PICTURE, (0.5, 0.5, 0.6, 0.1))
