@@ -17,18 +17,18 @@ def test_hits_of_films_carry_concepts_with_their_area(
     client: Client, stack_url: str, stack_folder: Path, shared: Path
 ) -> None:
     films = sorted((shared / "videos" / "compiled").glob("*.mp4"))
-    client.create_collection("seen", MODEL)
+    client.create_collection("real-seen", MODEL)
     command = python_command("worker", "--gpus", "none", "--data", str(stack_folder), "--model", MODEL)
     worker = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
-        counts = client.enqueue(films, every_s=2.0, collection="seen").wait(timeout_s=280).counts
+        counts = client.enqueue(films, every_s=2.0, collection="real-seen").wait(timeout_s=280).counts
     finally:
         worker.send_signal(signal.SIGTERM)
         worker.wait(60)
     assert counts.indexed == len(films) == 5
-    some = client.search("code:000000000000", top=1, collection="seen")[0]
+    some = client.search("code:000000000000", top=1, collection="real-seen")[0]
     frame = grab_frame(some.source, some.time_ms).image
-    hits = client.search(frame, top=50, collection="seen")
+    hits = client.search(frame, top=50, collection="real-seen")
     assert hits[0].distance <= 4  # the picture is sent as JPEG, which tips bits that lie on the edge
     seen = [concept for hit in hits for concept in hit.concepts]
     assert {concept.name for concept in seen} >= {"automobile"}

@@ -68,6 +68,7 @@ def test_a_search_and_a_player_by_keyboard_alone(page, service):
 
 def test_the_file_picker_shows_its_focus(page, service):
     page.goto(service.url)
+    page.locator("#welcome .hit").first.wait_for()
     page.locator("#pick").focus()
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("Tab")

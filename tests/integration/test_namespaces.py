@@ -5,6 +5,7 @@ Needs root and ``ip`` (network namespaces, a bridge); skipped with a reason else
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -35,8 +36,11 @@ def ip(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
 class Net:
     """Hosts on one bridge, reachable from here."""
 
+    made = itertools.count()
+
     def __init__(self) -> None:
-        self.tag = f"hr{os.getpid() % 100000}"
+        # The kernel takes a net down a while after it was told to: the next one has other names.
+        self.tag = f"hr{os.getpid() % 100000}{next(self.made)}"
         self.subnet = f"10.213.{os.getpid() % 200 + 20}"
         self.hosts: list[str] = []
         self.children: list[Child] = []
