@@ -82,9 +82,10 @@ class AutoIndex(Index):
     def _prepare_beside(self, prepare: Callable[[], Index]) -> threading.Thread:
         """Have another index made in the background, which then takes the place of the present one."""
         self._missed = []
-        self._upgrade = threading.Thread(target=self._replace, args=(prepare,), name="hashreel-upgrade", daemon=True)
-        self._upgrade.start()
-        return self._upgrade
+        upgrade = threading.Thread(target=self._replace, args=(prepare,), name="hashreel-upgrade", daemon=True)
+        self._upgrade = upgrade  # which the thread itself empties at its end, perhaps before the next line
+        upgrade.start()
+        return upgrade
 
     def _replace(self, prepare: Callable[[], Index]) -> None:
         try:

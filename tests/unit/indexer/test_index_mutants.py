@@ -50,6 +50,9 @@ MUTANTS = {
         "return first_ids[run] + (row - first_rows[run])",
         "return first_ids[run] + (row - first_rows[run]) + (run > 0)",
     ),
+    "exact: what is deleted while a fold runs comes back": Mutant(
+        "exact with tables", "exact.py", "for ranges in self._deleted_meanwhile or ():", "for ranges in ():"
+    ),
     "flat: a deleted row keeps its bit": Mutant("flat", "rowstore.py", "clear_bits(alive, rows)\n            ", ""),
     "flat: of a tie whichever come last": Mutant(
         "flat",
