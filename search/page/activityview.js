@@ -104,6 +104,7 @@ export class ActivityView {
     try {
       const job = await api.enqueue({ sources, policy: policy(), tags: parseTags(byId("enqueue-tags").value) });
       byId("enqueue-sources").value = "";
+      this.show([job, ...(this.jobs ?? [])]);
       status.textContent = `${count(job.counts.total, "source")} taken.`;
     } catch (error) {
       status.textContent = error.message;

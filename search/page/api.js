@@ -2,6 +2,8 @@
 
 export const connection = new EventTarget();
 
+const SOURCE_TIMEOUT_MS = 5_000;
+
 export class ApiError extends Error {
   constructor(status, detail, problem = null) {
     super(detail);
@@ -81,9 +83,10 @@ export const session = () => call("/v1/session");
 export const signIn = (key) => call("/v1/session", { method: "POST", headers: { Authorization: `Bearer ${key}` } });
 export const signOut = () => fetch("/v1/session", { method: "DELETE" });
 
-// Why a source is not served; "" if it is.
+// Why a source is not served; "" if it is. What does not answer in time is not waited for: it is the video that is wanted.
 export async function sourceTrouble(videoId) {
-  const response = await fetch(`/v1/videos/${videoId}/source`, { headers: { Range: "bytes=0-0" } }).catch(() => null);
+  const options = { headers: { Range: "bytes=0-0" }, signal: AbortSignal.timeout(SOURCE_TIMEOUT_MS) };
+  const response = await fetch(`/v1/videos/${videoId}/source`, options).catch(() => null);
   if (!response) return "The service does not answer.";
   if (response.ok) return "";
   return (await response.json().catch(() => null))?.detail ?? `The service answered ${response.status}.`;
@@ -96,7 +99,6 @@ export const jobEvents = (id) => new EventSource(`/v1/jobs/${encodeURIComponent(
 
 // Numbers above 2^53 lose digits in JavaScript, so frame ids are made with BigInt and kept as text.
 export const frameOf = (videoId, index) => ((BigInt(videoId) << 32n) + BigInt(index)).toString();
-export const neighbour = (frameId, step) => (BigInt(frameId) + BigInt(step)).toString();
 
 // XMLHttpRequest, since fetch does not tell how much of a body was sent.
 export function upload(file, onProgress) {

@@ -3,6 +3,11 @@
 import * as api from "./api.js";
 import { byId } from "./dom.js";
 import { clock, fileName } from "./format.js";
+import { Frames } from "./frames.js";
+
+const PATIENCE_MS = 8_000; // without a first picture; a browser that stalls reports no error
+const UNPLAYABLE = "This browser cannot play the file.";
+const SLOW = "The video is slow to come.";
 
 export class Player {
   constructor(onSimilar) {
@@ -13,33 +18,34 @@ export class Player {
     byId("player-close").addEventListener("click", () => this.dialog.close());
     byId("player-back").addEventListener("click", () => this.step(-1));
     byId("player-next").addEventListener("click", () => this.step(1));
+    byId("player-play").addEventListener("click", () => this.play());
     byId("player-similar").addEventListener("click", () => {
       this.dialog.close();
-      onSimilar({ ...this.hit, frame_id: this.frameId });
+      onSimilar(this.frames.hit);
     });
     this.dialog.addEventListener("close", () => this.stop());
     this.dialog.addEventListener("click", (event) => event.target === this.dialog && this.dialog.close());
     this.dialog.addEventListener("keydown", (event) => this.key(event));
-    this.video.addEventListener("error", () => this.video.hasAttribute("src") && this.showFrames());
+    this.video.addEventListener("error", () => this.video.hasAttribute("src") && this.showFrames(UNPLAYABLE));
+    this.video.addEventListener("loadeddata", () => this.arrived());
   }
 
   open(hit) {
     this.hit = hit;
-    this.frameId = hit.frame_id;
+    this.frames = new Frames(hit);
     byId("player-title").textContent = fileName(hit.source);
     byId("player-title").title = hit.source;
     byId("player-folder").textContent = hit.source;
-    this.note.textContent = `From ${clock(hit.time_ms)}`;
-    this.setMode(true);
     this.video.poster = api.thumbnail(hit.frame_id, 960);
     this.video.src = api.source(hit.video, hit.time_ms);
+    this.patience = setTimeout(() => this.showFrames(SLOW), PATIENCE_MS);
     this.dialog.showModal();
-    this.video.focus();
-    // Refused where the browser wants a click of its own; the controls are there for that.
-    this.video.play().catch(() => undefined);
+    this.play();
   }
 
   stop() {
+    clearTimeout(this.patience);
+    this.hit = null;
     this.video.pause();
     this.video.removeAttribute("src");
     this.video.removeAttribute("poster");
@@ -47,42 +53,80 @@ export class Player {
     this.frame.removeAttribute("src");
   }
 
+  get plays() {
+    return this.frame.hidden;
+  }
+
   setMode(plays) {
     this.video.hidden = !plays;
     this.frame.hidden = plays;
     byId("player-back").hidden = byId("player-next").hidden = plays;
+    byId("player-play").hidden = true;
   }
 
-  async showFrames() {
-    this.setMode(false);
-    this.note.textContent = `This browser cannot play the file. Here is the indexed frame at ${clock(this.hit.time_ms)}.`;
-    this.show(this.frameId);
-    byId("player-next").focus();
+  play() {
+    this.setMode(true);
+    this.note.textContent = `From ${clock(this.hit.time_ms)}`;
+    this.video.focus();
+    // Refused where the browser wants a click of its own; the controls are there for that.
+    this.video.play().catch(() => undefined);
+  }
+
+  // A file whose sound alone can be played has no picture. One that comes late waits while its frames are walked.
+  arrived() {
+    clearTimeout(this.patience);
+    if (!this.video.videoWidth) this.showFrames(UNPLAYABLE);
+    else if (!this.plays && this.frames.hit === this.hit) this.play();
+    else if (!this.plays) {
+      this.video.pause();
+      byId("player-play").hidden = false;
+    }
+  }
+
+  async showFrames(why) {
+    clearTimeout(this.patience);
     const hit = this.hit;
-    const trouble = await api.sourceTrouble(hit.video);
-    if (trouble && this.hit === hit && this.dialog.open) this.note.textContent = trouble;
+    if (!hit) return;
+    if (why === UNPLAYABLE) this.video.pause();
+    if (this.plays) {
+      this.setMode(false);
+      this.show(hit);
+      byId("player-next").focus();
+    }
+    this.why = why;
+    const trouble = why === UNPLAYABLE ? await api.sourceTrouble(hit.video) : "";
+    if (this.hit !== hit || this.plays) return;
+    this.why = trouble ? sentence(trouble) : this.why;
+    this.tell(`Indexed frame at ${clock(this.frames.hit.time_ms)}`);
   }
 
-  show(frameId) {
-    this.frame.src = api.thumbnail(frameId, 960);
-    this.frame.alt = `Frame ${frameId} of ${fileName(this.hit.source)}`;
+  show(hit) {
+    this.frame.src = api.thumbnail(hit.frame_id, 960);
+    this.frame.alt = `${fileName(hit.source)} at ${clock(hit.time_ms)}`;
   }
 
-  step(by) {
-    const wanted = api.neighbour(this.frameId, by);
-    const probe = new Image();
-    probe.addEventListener("load", () => {
-      this.frameId = wanted;
-      this.note.textContent = `Frame ${wanted}`;
-      this.show(wanted);
-    });
-    probe.addEventListener("error", () => (this.note.textContent = "There is no further frame here."));
-    probe.src = api.thumbnail(wanted, 960);
+  // Why there is no video stays in sight while its frames are walked.
+  tell(text) {
+    this.note.textContent = `${this.why} ${text}`;
+  }
+
+  async step(by) {
+    const hit = this.hit;
+    try {
+      const found = await this.frames.step(by);
+      if (this.hit !== hit || this.plays) return;
+      if (found) this.show(found);
+      this.tell(found ? `Indexed frame at ${clock(found.time_ms)}` : "There is no further frame.");
+    } catch (error) {
+      if (this.hit === hit) this.tell(error.message);
+    }
   }
 
   key(event) {
-    if (this.frame.hidden) return;
+    if (this.plays) return;
     if (event.key === "ArrowLeft") this.step(-1);
     else if (event.key === "ArrowRight") this.step(1);
   }
 }
+
+const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;

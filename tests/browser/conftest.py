@@ -16,6 +16,7 @@ from hashreel.settings import Settings
 from search.http import make_app
 
 CHROMIUM = Path("/usr/bin/chromium")
+TIMEOUT_MS = 60_000  # only a test that fails waits so long; a crowded machine may need a good part of it
 ARGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -103,7 +104,7 @@ def page(browser: Any) -> Iterator[Any]:
     page.on("pageerror", lambda error: troubles.append(f"script error: {error}"))
     page.on("dialog", lambda dialog: (troubles.append(f"dialog: {dialog.message}"), dialog.dismiss()))
     page.on("console", lambda message: "Content Security" in message.text and troubles.append(message.text))
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(TIMEOUT_MS)
     yield page
     context.close()
     assert troubles == []

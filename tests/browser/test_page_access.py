@@ -53,7 +53,7 @@ def test_a_search_and_a_player_by_keyboard_alone(page, service):
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
     page.keyboard.press("Enter")
-    assert page.evaluate("document.activeElement.id") == "main"
+    page.wait_for_function("() => document.activeElement.id === 'main'")
     for _ in range(40):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.matches('#hits .frame')"):
@@ -63,7 +63,7 @@ def test_a_search_and_a_player_by_keyboard_alone(page, service):
     page.locator("#player").wait_for()
     page.keyboard.press("Escape")
     page.wait_for_function("() => !document.getElementById('player').open")
-    assert page.evaluate("document.activeElement.matches('#hits .frame')")
+    page.wait_for_function("() => document.activeElement.matches('#hits .frame')")
 
 
 def test_the_file_picker_shows_its_focus(page, service):
@@ -117,10 +117,10 @@ def test_a_service_that_goes_away_is_said_and_its_return_is_noticed(page, servic
     page.route("**/*", lambda route: route.abort())
     page.get_by_role("link", name="Archive").click()
     page.get_by_role("alert").get_by_text("hashreel up").wait_for()
-    assert page.locator("#health").text_content() == "no connection"
+    page.get_by_text("no connection", exact=True).wait_for()
     page.unroute("**/*")
     page.locator("#videos > li").first.wait_for()
-    assert not page.locator("#banner").is_visible()
+    page.locator("#banner").wait_for(state="hidden")
 
 
 def test_a_service_that_is_not_ready_says_why(page, service):
@@ -129,7 +129,7 @@ def test_a_service_that_is_not_ready_says_why(page, service):
     page.get_by_role("alert").get_by_text("loading the snapshot").wait_for()
     service.engine.ready = True
     page.get_by_text("26 frames", exact=True).wait_for()
-    assert not page.locator("#banner").is_visible()
+    page.locator("#banner").wait_for(state="hidden")
 
 
 def test_nothing_is_loaded_from_elsewhere(page, service):

@@ -13,7 +13,7 @@ def expect_status(page, words: str) -> None:
 
 
 def wait_request(page, service, number: int):
-    for _ in range(600):
+    for _ in range(2400):
         if len(service.engine.requests) >= number:
             return service.engine.requests[-1]
         page.wait_for_timeout(25)
@@ -60,23 +60,54 @@ def test_a_click_plays_from_the_moment_of_the_hit(page, service):
     assert page.evaluate("Math.round(document.getElementById('player-video').duration)") == 12
     assert page.locator("#player-title").text_content() == "bikes.mp4"
     page.keyboard.press("Escape")
-    assert not page.locator("#player").is_visible()
+    page.locator("#player").wait_for(state="hidden")
     page.wait_for_function("() => !document.getElementById('player-video').hasAttribute('src')")
 
 
-def test_frames_are_shown_where_the_file_cannot_be_played(page, service):
+def test_frames_are_walked_where_the_file_cannot_be_played(page, service, tmp_path):
+    service.engine.paths[3] = tmp_path / "glacier.mkv"
+    service.engine.paths[3].write_bytes(b"nothing that a browser plays" * 1000)
     page.goto(f"{service.url}/#/search?frame={frame_id_of(3, 5)}")
     page.get_by_role("button", name="Play glacier.mkv from 0:05.0, distance 0").click()
-    page.get_by_text("cannot play the file").wait_for()
+    page.get_by_text("This browser cannot play the file. Indexed frame at 0:05.0").wait_for()
     assert page.locator("#player-frame").get_attribute("src").startswith(f"/v1/frames/{frame_id_of(3, 5)}/")
     page.get_by_role("button", name="Next frame").click()
-    page.get_by_text(f"Frame {frame_id_of(3, 6)}").wait_for()
+    page.get_by_text("Indexed frame at 0:06.0").wait_for()
     page.keyboard.press("ArrowRight")
-    page.get_by_text(f"Frame {frame_id_of(3, 7)}").wait_for()
+    page.get_by_text("Indexed frame at 0:07.0").wait_for()
     page.keyboard.press("ArrowRight")
-    page.get_by_text("no further frame").wait_for()
+    page.get_by_text("There is no further frame.").wait_for()
     page.get_by_role("button", name="Find similar", exact=True).click()
     page.wait_for_url(f"**/#/search?frame={frame_id_of(3, 7)}")
+
+
+def test_a_source_that_is_gone_is_said_and_its_frames_are_walked(page, service):
+    page.goto(f"{service.url}/#/search?frame={frame_id_of(3, 5)}")
+    page.get_by_role("button", name="Play glacier.mkv from 0:05.0, distance 0").click()
+    page.get_by_text("The source of video 3 is gone. Indexed frame at 0:05.0").wait_for()
+    page.keyboard.press("ArrowLeft")
+    page.get_by_text("The source of video 3 is gone. Indexed frame at 0:04.0").wait_for()
+
+
+def test_frames_stand_in_for_a_video_that_stalls_until_it_comes(page, service):
+    page.clock.install()  # the page's patience is a matter of its clock
+    held: list = []
+    is_stalled = True
+    page.route("**/v1/videos/1/source*", lambda route: held.append(route) if is_stalled else route.continue_())
+    page.goto(f"{service.url}/#/search?frame={frame_id_of(1, 7)}")
+    page.get_by_role("button", name="Play bikes.mp4 from 0:07.0, distance 0").click()
+    page.locator("#player-video").wait_for()
+    page.clock.run_for(9_000)
+    page.get_by_text("The video is slow to come. Indexed frame at 0:07.0").wait_for()
+    page.keyboard.press("ArrowRight")
+    page.get_by_text("Indexed frame at 0:08.0").wait_for()
+    is_stalled = False
+    for route in held:
+        route.continue_()
+    page.get_by_role("button", name="Play the video").click()
+    page.wait_for_function("() => document.getElementById('player-video').readyState >= 2")
+    assert page.locator("#player-video").is_visible()
+    assert page.evaluate("document.getElementById('player-video').currentTime") >= 7.0
 
 
 def test_refining_from_a_hit_can_be_gone_back_from(page, service, picture):
