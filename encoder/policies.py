@@ -2,21 +2,58 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args
 
 from hashreel.errors import BadInputError
 
-__all__ = ["MAX_STEP_S", "MIN_STEP_S", "CodecKeyFrames", "Every", "Policy", "Scenes", "parse_policy"]
+__all__ = [
+    "FLAWS",
+    "MAX_STEP_S",
+    "MIN_STEP_S",
+    "CodecKeyFrames",
+    "Every",
+    "Flaw",
+    "Policy",
+    "Scenes",
+    "parse_policy",
+]
 
 MIN_STEP_S = 0.04
 MAX_STEP_S = 3600.0
 
+Flaw = Literal["black", "blank", "frozen", "duplicate"]
+FLAWS: tuple[Flaw, ...] = get_args(Flaw)
 
-@dataclass(frozen=True, slots=True)
-class Every:
+
+@dataclass(frozen=True, kw_only=True)
+class _Dropping:
+    """What all policies have in common.
+
+    Args:
+        drop: Kinds of key-frames that are counted, but get no code; see ``encoder/hygiene.py``.
+    """
+
+    drop: tuple[Flaw, ...] = ()
+
+    def __post_init__(self) -> None:
+        given = self.drop if isinstance(self.drop, list | tuple) else [self.drop]
+        unknown = [name for name in given if name not in FLAWS]
+        if unknown:
+            raise BadInputError(f"drop of the key-frame policy has {unknown}; accepted: {', '.join(FLAWS)}")
+        # In one order and once each, so that the same policy has one form.
+        object.__setattr__(self, "drop", tuple(flaw for flaw in FLAWS if flaw in given))
+
+    def _document(self, **fields: Any) -> dict[str, Any]:
+        # Left out when empty: sources that were indexed before there was such a choice keep their identity.
+        return fields | ({"drop": list(self.drop)} if self.drop else {})
+
+
+@dataclass(frozen=True)
+class Every(_Dropping):
     """One frame a step: the first frame of each cell [k · step, (k + 1) · step) of a grid over the video's time.
 
     The grid starts with the video stream and is kept in whole milliseconds, so that a frame's cell follows from
@@ -34,6 +71,7 @@ class Every:
     seconds: float = 1.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         seconds = check_number("every", self.seconds, MIN_STEP_S, MAX_STEP_S, "seconds")
         object.__setattr__(self, "seconds", round(seconds * 1000) / 1000)
 
@@ -44,11 +82,11 @@ class Every:
 
     def to_json(self) -> dict[str, Any]:
         """Return the policy as a plain JSON document; :func:`parse_policy` reads it back."""
-        return {"kind": self.kind, "seconds": self.seconds}
+        return self._document(kind=self.kind, seconds=self.seconds)
 
 
-@dataclass(frozen=True, slots=True)
-class CodecKeyFrames:
+@dataclass(frozen=True)
+class CodecKeyFrames(_Dropping):
     """The frames that the encoder of the video stored whole, and the first frame that can be decoded.
 
     By far the cheapest policy: nothing else is decoded. How far apart the frames are is up to the file.
@@ -58,11 +96,11 @@ class CodecKeyFrames:
 
     def to_json(self) -> dict[str, Any]:
         """Return the policy as a plain JSON document; :func:`parse_policy` reads it back."""
-        return {"kind": self.kind}
+        return self._document(kind=self.kind)
 
 
-@dataclass(frozen=True, slots=True)
-class Scenes:
+@dataclass(frozen=True)
+class Scenes(_Dropping):
     """One frame a shot, taken near the shot's middle; every frame is decoded to find the cuts.
 
     Args:
@@ -79,12 +117,13 @@ class Scenes:
     longest_s: float = 60.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         object.__setattr__(self, "threshold", check_number("scenes", self.threshold, 0.01, 100.0, "threshold"))
         object.__setattr__(self, "longest_s", check_number("scenes", self.longest_s, 1.0, 3600.0, "longest_s"))
 
     def to_json(self) -> dict[str, Any]:
         """Return the policy as a plain JSON document; :func:`parse_policy` reads it back."""
-        return {"kind": self.kind, "threshold": self.threshold, "longest_s": self.longest_s}
+        return self._document(kind=self.kind, threshold=self.threshold, longest_s=self.longest_s)
 
 
 Policy = Every | CodecKeyFrames | Scenes
@@ -97,8 +136,8 @@ def parse_policy(document: Mapping[str, Any]) -> Policy:
 
     Args:
         document: ``{"kind": "every", "seconds": 1.0}``, ``{"kind": "codec"}`` or
-            ``{"kind": "scenes", "threshold": 3.0, "longest_s": 60.0}``; a value that is left out has its
-            default.
+            ``{"kind": "scenes", "threshold": 3.0, "longest_s": 60.0}``, each with ``"drop": ["black", ...]`` if
+            such frames get no code; a value that is left out has its default.
 
     Raises:
         BadInputError: If the kind is unknown, a field does not belong to it, or a value is out of range.
@@ -114,10 +153,10 @@ def parse_policy(document: Mapping[str, Any]) -> Policy:
     if not isinstance(kind, str) or kind not in KINDS:
         raise BadInputError(f"key-frame policy has kind {kind!r}; accepted: {', '.join(KINDS)}")
     policy = KINDS[kind]
-    known = set(policy().to_json()) - {"kind"}
+    known = {field.name for field in dataclasses.fields(policy)}
     unknown = sorted(set(fields) - known)
     if unknown:
-        accepted = ", ".join(sorted(known)) or "none"
+        accepted = ", ".join(sorted(known))
         raise BadInputError(f"key-frame policy {kind!r} has fields {unknown}; accepted: {accepted}")
     return policy(**fields)
 

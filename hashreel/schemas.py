@@ -38,6 +38,7 @@ __all__ = [
     "Evaluations",
     "Failure",
     "Failures",
+    "Flaw",
     "GenerationModel",
     "Health",
     "HitModel",
@@ -71,6 +72,7 @@ VideoState = Literal["queued", "encoding", "indexed", "failed", "cancelled"]
 JobState = Literal["queued", "running", "done", "cancelled"]
 Scope = Literal["read", "write", "admin"]
 AuditAction = Literal["search", "view", "export", "change", "delete"]
+Flaw = Literal["black", "blank", "frozen", "duplicate"]
 EvaluationState = Literal["queued", "running", "done", "failed", "cancelled"]
 Tags = dict[str, str]
 
@@ -120,6 +122,9 @@ class Policy(_Request):
     kind: Literal["every", "codec", "scenes"] = "every"
     seconds: Annotated[float | None, Field(ge=0.04, le=3600, description="Step of `every`, in seconds.")] = None
     threshold: Annotated[float | None, Field(gt=0, le=100, description="Sensitivity of `scenes`.")] = None
+    drop: Annotated[
+        list[Flaw] | None, Field(description="Frames of these kinds are counted, but get no code.", max_length=4)
+    ] = None
 
 
 class Query(_Request):
@@ -418,6 +423,10 @@ class VideoModel(_Reply):
     sha256: str = ""
     tags: Tags = {}
     policy: Policy = Policy()
+    found: Annotated[
+        dict[Flaw, int],
+        Field(description="Key-frames that are black, blank, frozen or near-duplicates, whether dropped or not."),
+    ] = {}
     chunks: int = 0
     chunks_done: int = 0
     job: str = ""

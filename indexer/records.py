@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+FOUND = b"found_"
+"""What the names of the fields begin with that count key-frames of one kind."""
+
 __all__ = ["Generation", "LogPosition", "NewVideo", "VideoRecord", "log_order"]
 
 
@@ -114,6 +117,7 @@ class VideoRecord:
     retryable: bool
     replaces: int | None
     content: str = ""
+    found: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def from_redis(cls, video: int, raw: Mapping[bytes, bytes]) -> VideoRecord:
@@ -153,4 +157,5 @@ class VideoRecord:
             retryable=text("retryable") == "1",
             replaces=int(text("replaces")) if text("replaces") else None,
             content=text("content"),
+            found={name[len(FOUND) :].decode(): int(count) for name, count in raw.items() if name.startswith(FOUND)},
         )

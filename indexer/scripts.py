@@ -123,19 +123,32 @@ return 'ok'
 )
 
 # ARGV: 4 chunk, 5 value, 6 sha, 7 frames, 8 warnings (JSON array), 9 decode_s, 10 encode_s, 11 commit_s so far,
-# 12 fingerprint. Returns the log id, 'exists', 'gone', 'unplanned' or 'model'.
+# 12 fingerprint, 13 how many key-frames of which kinds were found (JSON object).
+# Returns the log id, 'exists', 'gone', 'unplanned' or 'model'.
 COMMIT_CHUNK = (
     _COMMON
     + """
+local function all_dropped()
+  local kinds = {}
+  for _, kind in ipairs({'black', 'blank', 'frozen', 'duplicate'}) do
+    local count = get('found_' .. kind)
+    if count then kinds[#kinds + 1] = count .. ' ' .. kind end
+  end
+  if #kinds == 0 then return {stage = 'decode', reason = 'no key-frame in this source'} end
+  local reason = 'the policy dropped every key-frame: ' .. table.concat(kinds, ', ') .. '; enqueue it without drop'
+  return {stage = 'policy', reason = reason}
+end
 if not is_open() then return 'gone' end
 if redis.call('HGET', P .. 'g:' .. get('generation'), 'fingerprint') ~= ARGV[12] then return 'model' end
 local chunks = tonumber(get('chunks') or '0')
 if tonumber(ARGV[4]) >= chunks then return 'unplanned' end
 local notes = cjson.decode(ARGV[8])
+local found = cjson.decode(ARGV[13])
 if redis.call('HSETNX', P .. 'c:' .. v, ARGV[4], ARGV[5]) == 0 then return 'exists' end
 redis.call('HSET', P .. 's:' .. v, ARGV[4], ARGV[6])
 local id = append('op', 'put', 'v', v, 'c', ARGV[4], 's', ARGV[6])
 redis.call('HINCRBY', V, 'frames', ARGV[7])
+for kind, count in pairs(found) do redis.call('HINCRBY', V, 'found_' .. kind, count) end
 -- One place is left for what may end the video.
 warn(notes, 99)
 tally('frames', ARGV[7])
@@ -145,8 +158,8 @@ tally('encode_s', ARGV[10])
 tally('commit_s', ARGV[11])
 if redis.call('HINCRBY', V, 'done', 1) < chunks then return id end
 if get('frames') == '0' then
-  local first = cjson.decode(get('warnings') or '[]')[1] or {stage = 'decode', reason = 'no key-frame in this source'}
-  local retryable = first.stage == 'decode' and '0' or '1'
+  local first = cjson.decode(get('warnings') or '[]')[1] or all_dropped()
+  local retryable = (first.stage == 'decode' or first.stage == 'policy') and '0' or '1'
   redis.call('HSET', V, 'stage', first.stage, 'reason', first.reason, 'retryable', retryable)
   redis.call('ZADD', gkey('failed'), now, v)
   miss()

@@ -312,6 +312,7 @@ class Store:
         *,
         warnings: Sequence[Mapping[str, Any]] = (),
         seconds: tuple[float, float, float] = (0.0, 0.0, 0.0),
+        found: Mapping[str, int] | None = None,
     ) -> str:
         """Commit a chunk: value, metadata, tally and log entry in one step. The first commit wins.
 
@@ -321,6 +322,7 @@ class Store:
             chunk: Times and codes; may be empty.
             warnings: {stage, reason, at_ms} of what was wrong in the source.
             seconds: Time spent on decoding, on the network and on the rest.
+            found: How many of its key-frames were black, blank, frozen or near-duplicates, dropped or not.
 
         Returns:
             The log id, "exists" if the chunk was committed before, "gone" if the video is cancelled or deleted.
@@ -332,6 +334,7 @@ class Store:
         value = encode_chunk(chunk)
         notes = json.dumps([_note(warning) for warning in warnings])
         args: list[Any] = [chunk_number, value, value_sha(value), len(chunk), notes, *seconds, chunk.fingerprint]
+        args.append(json.dumps(dict(found or {})))
         reply = _text(self._commit(args=self._head(video) + args))
         if reply == "model":
             record = self.video(video)

@@ -121,6 +121,7 @@ def video_model(record: VideoRecord) -> VideoModel:
         sha256=record.sha256,
         tags=record.tags,
         policy=Policy(**record.policy),
+        found=record.found,  # type: ignore[arg-type]
         chunks=record.chunks,
         chunks_done=record.done,
         job=record.job,

@@ -9,7 +9,7 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,6 +21,7 @@ from encoder.analysis import Analysis, concept_bits
 from encoder.codes import num_code_bytes
 from encoder.damage import DecodeWarning
 from encoder.folders import iter_folder_frames
+from encoder.hygiene import Sieve
 from encoder.policies import Every, Scenes, parse_policy
 from encoder.probing import probe
 from encoder.video import KeyFrame, iter_key_frames
@@ -228,7 +229,8 @@ class UnitRunner:
         clock = _Clock()
         times: list[int] = []
         seen: list[Analysis] = []
-        for frames in _batches(self._frames(record, number, damage), clock):
+        sieve = Sieve(parse_policy(record.policy).drop, is_sequence=record.kind != "pictures")
+        for frames in _batches(sieve.keep(self._frames(record, number, damage)), clock):
             self._check_open(video)
             begun = time.perf_counter()
             seen.append(replace(self._model.analyse([frame.image for frame in frames]), masks=None))
@@ -237,7 +239,7 @@ class UnitRunner:
             if len(times) > MAX_FRAMES:
                 raise DecodeError(f"a chunk has more than {MAX_FRAMES} key-frames; use a longer step or shorter chunks")
         warnings = [_note(warning) for warning in damage]
-        self._commit(video, number, self._chunk(times, seen), warnings, clock, started)
+        self._commit(video, number, self._chunk(times, seen), warnings, clock, started, sieve.found)
 
     def _frames(self, record: VideoRecord, number: int, damage: list[DecodeWarning]) -> Iterator[KeyFrame]:
         size = self._model.transform.size
@@ -274,10 +276,13 @@ class UnitRunner:
         warnings: Sequence[dict[str, Any]],
         clock: _Clock,
         started: float,
+        found: Mapping[str, int] | None = None,
     ) -> None:
         rest = max(0.0, time.perf_counter() - started - clock.decode_s - clock.encode_s)
         seconds = (clock.decode_s, clock.encode_s, rest)
-        reply = _insist(lambda: self._store.commit(video, number, chunk, warnings=warnings, seconds=seconds))
+        reply = _insist(
+            lambda: self._store.commit(video, number, chunk, warnings=warnings, seconds=seconds, found=found)
+        )
         if reply not in {"exists", "gone"}:
             chunk_committed(len(chunk), *seconds)
         logger.info(

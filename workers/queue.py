@@ -138,9 +138,11 @@ class JobQueue:
                     yield source
 
     def _policy(self, request: EnqueueRequest) -> dict[str, object]:
-        if request.policy is None:
-            return parse_policy({"kind": "every", "seconds": self._settings.every_s}).to_json()
-        return parse_policy(request.policy.model_dump(exclude_none=True)).to_json()
+        document = {} if request.policy is None else request.policy.model_dump(exclude_none=True)
+        document = {"kind": "every"} | document
+        if document["kind"] == "every":
+            document = {"seconds": self._settings.every_s} | document
+        return parse_policy(document).to_json()
 
     def _new_job(self, generation: Generation) -> str:
         job, now = secrets.token_hex(6), time.time()

@@ -36,6 +36,12 @@ from hashreel.cli.reports import report_job
 @click.option("--every", metavar="TIME", help="One key-frame a step, such as 1s or 500ms.  [default: 1s]")
 @click.option("--keyframes", type=click.Choice(["codec"]), help="The codec's own key-frames: by far the fastest.")
 @click.option("--scenes", is_flag=True, help="One key-frame a shot.")
+@click.option(
+    "--drop",
+    multiple=True,
+    type=click.Choice(["black", "blank", "frozen", "duplicate"]),
+    help="Key-frames of this kind get no code, but are counted; repeatable.",
+)
 @click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="Tag of all these videos; repeatable.")
 @click.option("--collection", help="Collection to index into.")
 @click.option("--again", is_flag=True, help="Encode sources that are indexed already once more.")
@@ -48,6 +54,7 @@ def cli(
     every: str | None,
     keyframes: str | None,
     scenes: bool,
+    drop: tuple[str, ...],
     tags: tuple[str, ...],
     collection: str | None,
     again: bool,
@@ -75,6 +82,8 @@ def cli(
         policy["keyframes"] = keyframes
     if scenes:
         policy["scenes"] = True
+    if drop:
+        policy["drop"] = drop
     with connect(url, data, api_key) as client:
         paths = _as_the_service_sees(sources, client.url)
         job = client.enqueue(paths, tags=parse_tags(tags), collection=collection, again=again, **policy)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, Literal, TypedDict, TypeVar
+from typing import Any, Generic, Literal, TypedDict, TypeVar, get_args
 
 import httpx
 from pydantic import BaseModel, ValidationError
@@ -26,6 +26,7 @@ from hashreel.schemas import (
     Dropped,
     EnqueueRequest,
     Failures,
+    Flaw,
     Health,
     HitModel,
     ImportedVideos,
@@ -91,6 +92,7 @@ class EnqueueOptions(TypedDict, total=False):
     every_s: float | None
     keyframes: Literal["codec"] | None
     scenes: bool
+    drop: Iterable[Flaw] | None
     tags: Mapping[str, str] | None
     collection: str | None
     again: bool
@@ -194,14 +196,25 @@ def _policy(options: EnqueueOptions) -> Policy | None:
         raise BadInputError("give only one of every_s, keyframes and scenes")
     if keyframes not in (None, "codec"):
         raise BadInputError(f"keyframes is {keyframes!r}; accepted is 'codec'")
+    drop = _flaws(options.get("drop"))
     if every_s is not None:
         try:
-            return Policy(kind="every", seconds=every_s)
+            return Policy(kind="every", seconds=every_s, drop=drop)
         except ValidationError as exc:
             raise BadInputError(f"every_s is {every_s!r}; accepted: 0.04 to 3600 seconds") from exc
     if keyframes:
-        return Policy(kind="codec")
-    return Policy(kind="scenes") if scenes else None
+        return Policy(kind="codec", drop=drop)
+    if scenes:
+        return Policy(kind="scenes", drop=drop)
+    return Policy(drop=drop) if drop else None
+
+
+def _flaws(drop: Iterable[Flaw] | None) -> list[Flaw] | None:
+    given: list[Any] = [drop] if isinstance(drop, str) else list(drop or ())
+    unknown = [name for name in given if name not in get_args(Flaw)]
+    if unknown:
+        raise BadInputError(f"drop has {unknown}; accepted: {', '.join(get_args(Flaw))}")
+    return given or None
 
 
 def jobs(limit: int) -> Call[Jobs]:

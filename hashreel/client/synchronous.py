@@ -205,7 +205,8 @@ class Client:
         Args:
             sources: One or more files, folders or globs of the *server*, inside its source roots, or uploads.
             **options: How key-frames are chosen, at most one of ``every_s`` (a step in seconds),
-                ``keyframes="codec"`` (those of the encoder that made the file) and ``scenes=True``. ``tags``: given
+                ``keyframes="codec"`` (those of the encoder that made the file) and ``scenes=True``; ``drop``: kinds
+                of key-frames that get no code, of "black", "blank", "frozen" and "duplicate". ``tags``: given
                 to every video. ``collection``: into which. ``again``: encode what is indexed already once more.
         """
         if self._stack is not None:

@@ -6,7 +6,18 @@ from encoder.policies import CodecKeyFrames, Every, Scenes, parse_policy
 from hashreel.errors import BadInputError
 
 
-@pytest.mark.parametrize("policy", [Every(), Every(0.04), Every(3600), CodecKeyFrames(), Scenes(), Scenes(5.5, 20)])
+@pytest.mark.parametrize(
+    "policy",
+    [
+        Every(),
+        Every(0.04),
+        Every(3600),
+        CodecKeyFrames(),
+        Scenes(),
+        Scenes(5.5, 20),
+        CodecKeyFrames(drop=("black", "frozen")),
+    ],
+)
 def test_a_policy_comes_back_from_its_json(policy):
     assert parse_policy(policy.to_json()) == policy
 
@@ -14,6 +25,12 @@ def test_a_policy_comes_back_from_its_json(policy):
 def test_fields_left_out_have_their_defaults():
     assert parse_policy({"kind": "every"}) == Every(1.0)
     assert parse_policy({"kind": "scenes", "longest_s": 10}) == Scenes(3.0, 10.0)
+
+
+def test_what_is_dropped_has_one_form_and_none_where_nothing_is():
+    assert Every(drop=["frozen", "black", "frozen"]) == Every(drop=("black", "frozen"))
+    assert Every(drop=("frozen", "black")).to_json() == {"kind": "every", "seconds": 1.0, "drop": ["black", "frozen"]}
+    assert Scenes().to_json().keys() == {"kind", "threshold", "longest_s"}
 
 
 def test_the_step_is_kept_in_whole_milliseconds():
@@ -35,10 +52,12 @@ def test_the_step_is_kept_in_whole_milliseconds():
         ({"kind": "every", "seconds": float("inf")}, "a number"),
         ({"kind": "every", "seconds": "1"}, "a number"),
         ({"kind": "every", "seconds": True}, "a number"),
-        ({"kind": "every", "threshold": 3}, "fields ['threshold']; accepted: seconds"),
-        ({"kind": "codec", "seconds": 1}, "accepted: none"),
+        ({"kind": "every", "threshold": 3}, "fields ['threshold']; accepted: drop, seconds"),
+        ({"kind": "codec", "seconds": 1}, "accepted: drop"),
         ({"kind": "scenes", "threshold": 0}, "accepted: 0.01 to 100"),
         ({"kind": "scenes", "longest_s": 0.5}, "accepted: 1 to 3600"),
+        ({"kind": "codec", "drop": ["dark"]}, "['dark']; accepted: black, blank, frozen, duplicate"),
+        ({"kind": "every", "drop": None}, "[None]; accepted: black"),
     ],
 )
 def test_a_policy_that_is_not_accepted_says_what_is(document, said):
