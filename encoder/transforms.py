@@ -36,7 +36,7 @@ class Transform:
     Args:
         kind: "centre": the square window at the centre with the picture's smaller dimension [0].
             "letterbox": the whole picture, with grey bars. "three": three square windows along the longer
-            side, at its start, centre and end; a picture then has three codes.
+            side, at its start, centre and end; the model averages their outputs.
         size: Side of the network's input in pixels, 8 to 1024.
 
     Raises:

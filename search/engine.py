@@ -29,13 +29,12 @@ from indexer.gallery import Found, FoundFrame, Gallery
 from indexer.index import Index
 from indexer.records import Generation
 from search.clips import clip_answer, encode_clip
-from search.collection_keeper import CollectionKeeper
 from search.feedback import refine
 from search.masks import Masks
 from search.rankings import by_areas, by_weights
 from search.replies import EncodedQuery, answer_of, concept_mask, filter_of
-from search.suppressing import Suppressing
 from search.upkeep import IndexUpkeep
+from search.watching import Watching
 
 if TYPE_CHECKING:
     from encoder.model import Model
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["SearchEngine"]
 
 
-class SearchEngine(Masks, Suppressing, CollectionKeeper, IndexUpkeep):
+class SearchEngine(Masks, Watching, IndexUpkeep):
     """Answers queries over the collections of one store, and looks after them (``search.ports.EnginePort``).
 
     Args:
@@ -184,11 +183,11 @@ class SearchEngine(Masks, Suppressing, CollectionKeeper, IndexUpkeep):
         with self._decoding:
             picture = self._picture(query, model.transform.size)
         decoded = time.perf_counter()
-        outputs = model.outputs([picture])
+        outputs = self._batches_of(generation, model).outputs(picture)
         encoded = time.perf_counter()
-        code = binarise(outputs)[0]
+        code = binarise(outputs[None])[0]
         return EncodedQuery(
-            code, outputs[0] if with_outputs else None, 1000 * (decoded - started), 1000 * (encoded - decoded)
+            code, outputs if with_outputs else None, 1000 * (decoded - started), 1000 * (encoded - decoded)
         )
 
     def _picture(self, query: Query, size: int) -> Image:

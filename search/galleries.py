@@ -16,6 +16,7 @@ from hashreel.errors import UnavailableError
 from indexer.gallery import Gallery
 from indexer.records import Generation
 from indexer.snapshots import Snapshots
+from search.picture_batches import PictureBatches
 
 if TYPE_CHECKING:
     from encoder.model import Model
@@ -42,6 +43,7 @@ class Galleries:
         self._settings = settings
         self._load_model = load_model
         self._models: dict[str, Model] = {}
+        self._batches: dict[str, PictureBatches] = {}
         self._galleries: dict[str, Gallery] = {}
         # Which gallery answered for a collection last, for when Redis cannot say.
         self._last: dict[str, Gallery] = {}
@@ -127,6 +129,11 @@ class Galleries:
             if name not in self._models:
                 self._models[name] = self._load_model(name)
             return self._models[name]
+
+    def _batches_of(self, generation: Generation, model: Model) -> PictureBatches:
+        """Return what all query pictures for a model go through."""
+        with self._encoding:
+            return self._batches.setdefault(generation.model, PictureBatches(model.outputs))
 
 
 def reference_of(model: str) -> str:
