@@ -100,7 +100,23 @@ class Model:
         Raises:
             BadInputError: As :meth:`encode`.
         """
-        raw, crops = self._run(images)
+        return self.read(self._run(images)[0])
+
+    def prepare(self, image: Image) -> NDArray[np.uint8]:
+        """Return the network's inputs for one picture, uint8 [crops, s, s, 3]; needs no network.
+
+        Raises:
+            BadInputError: As :meth:`encode`.
+        """
+        return self.transform.apply(_check_images([image])[0])
+
+    def read(self, raw: RawOutput) -> Analysis:
+        """Return what a runtime's output for prepared pictures says; needs no network.
+
+        Args:
+            raw: of n · crops inputs, a picture's crops one after another.
+        """
+        crops = self.transform.num_crops
         outputs: NDArray[np.float32] = raw.outputs.reshape(-1, crops, self.bits).mean(axis=1)
         codes = binarise(outputs)
         if raw.mask_scores is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,6 +54,9 @@ class OnnxRuntime:
         self.threads = threads
         check_positive(batch_size=self.batch_size, threads=threads)
         self.network = network.eval()
+        self.name = f"onnx-cpu-{self.batch_size}"
+        self.ahead = 0
+        self.runs_side_by_side = True
         self.session = _session(export_onnx(network, size, self.batch_size), threads)
 
     def run(self, pixels: NDArray[np.uint8]) -> RawOutput:
@@ -64,6 +68,11 @@ class OnnxRuntime:
             parts.append([np.asarray(result)[: len(batch)] for result in results])
         columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
         return RawOutput(columns[0], columns[1] if len(columns) > 1 else None)
+
+    def start(self, pixels: NDArray[np.uint8]) -> Callable[[], RawOutput]:
+        """Compute; return what gives the outputs."""
+        result = self.run(pixels)
+        return lambda: result
 
 
 def export_onnx(network: HashNetwork, size: int, batch_size: int) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,8 +10,10 @@ from typing import Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from encoder.networks.base import HashNetwork
+from encoder.transfers import PinnedUploads, download, new_event
 from hashreel.errors import BadInputError, UnavailableError
 
 __all__ = ["BATCH_SIZES", "RawOutput", "Runtime", "TorchRuntime", "check_positive", "padded", "pick_device"]
@@ -28,14 +30,27 @@ class RawOutput:
 
 
 class Runtime(Protocol):
-    """Something that runs a network on pixels, uint8 [n, s, s, 3], n ≥ 1, in one fixed batch shape."""
+    """Something that runs a network on pixels, uint8 [n, s, s, 3], n ≥ 1, in one fixed batch shape.
 
+    Attributes:
+        name: what computes, where and in which batches, such as "torch-cuda-64"; byte equality holds within it.
+        batch_size: pictures a pass.
+        ahead: how many batches are worth starting before the one that was started first is waited for.
+        runs_side_by_side: whether calls from several threads compute at the same time, each on one core.
+    """
+
+    name: str
     batch_size: int
+    ahead: int
+    runs_side_by_side: bool
     network: HashNetwork
     device: torch.device
 
     def run(self, pixels: NDArray[np.uint8]) -> RawOutput:
         """Return the outputs."""
+
+    def start(self, pixels: NDArray[np.uint8]) -> Callable[[], RawOutput]:
+        """Return a function that waits for the outputs and returns them; a GPU computes until then."""
 
 
 class TorchRuntime:
@@ -65,23 +80,50 @@ class TorchRuntime:
         threads: int | None = None,
     ) -> None:
         self.device = pick_device(device)
+        self.is_gpu = self.device.type == "cuda"
         self.batch_size = batch_size if batch_size is not None else BATCH_SIZES.get(self.device.type, 8)
         self.threads = threads
         check_positive(batch_size=self.batch_size, threads=threads)
         self.network = network.eval().to(self.device)
+        self.name = f"torch-{self.device.type}-{self.batch_size}"
+        # A GPU is handed the next batch before the last one is waited for.
+        self.ahead = 1 if self.is_gpu else 0
+        self.runs_side_by_side = False
+        self._uploads = PinnedUploads(self.batch_size, self.device) if self.is_gpu else None
 
     def run(self, pixels: NDArray[np.uint8]) -> RawOutput:
         """Return the outputs for RGB pixels, uint8 [n, s, s, 3], n ≥ 1."""
-        outputs, scores = [], []
+        return self.start(pixels)()
+
+    def start(self, pixels: NDArray[np.uint8]) -> Callable[[], RawOutput]:
+        """Compute on the CPU, or have a GPU begin; return what waits for the outputs and gives them."""
+        columns: tuple[list[Tensor], list[Tensor]] = ([], [])
         with torch.inference_mode(), _torch_threads(self.threads):
             for start in range(0, len(pixels), self.batch_size):
                 batch = pixels[start : start + self.batch_size]
-                full = torch.from_numpy(padded(batch, self.batch_size)).to(self.device)
-                result = self.network(self.network.trunk.normalise(full))
-                outputs.append(result.outputs[: len(batch)].cpu().numpy())
-                if result.mask_scores is not None:
-                    scores.append(result.mask_scores[: len(batch)].cpu().numpy())
-        return RawOutput(np.concatenate(outputs), np.concatenate(scores) if scores else None)
+                result = self.network(self.network.trunk.normalise(self._upload(batch)))
+                for column, tensor in zip(columns, (result.outputs, result.mask_scores), strict=True):
+                    if tensor is not None:
+                        column.append(self._download(tensor, len(batch)))
+        is_done = new_event() if self.is_gpu else None
+        if is_done is not None:
+            is_done.record(torch.cuda.current_stream(self.device))
+
+        def wait() -> RawOutput:
+            if is_done is not None:
+                is_done.synchronize()
+            outputs, scores = ([tensor.numpy() for tensor in column] for column in columns)
+            return RawOutput(np.concatenate(outputs), np.concatenate(scores) if scores else None)
+
+        return wait
+
+    def _upload(self, batch: NDArray[np.uint8]) -> Tensor:
+        if self._uploads is not None:
+            return self._uploads.upload(batch)
+        return torch.from_numpy(padded(batch, self.batch_size)).to(self.device)
+
+    def _download(self, tensor: Tensor, count: int) -> Tensor:
+        return download(tensor, count) if self.is_gpu else tensor[:count].cpu()
 
 
 def padded(batch: NDArray[np.uint8], batch_size: int) -> NDArray[np.uint8]:
