@@ -47,6 +47,7 @@ __all__ = [
     "IndexVerification",
     "JobCounts",
     "JobModel",
+    "JobVideos",
     "Jobs",
     "NewApiKey",
     "NotReady",
@@ -70,6 +71,7 @@ __all__ = [
 
 VideoState = Literal["queued", "encoding", "indexed", "failed", "cancelled"]
 JobState = Literal["queued", "running", "done", "cancelled"]
+Lane = Literal["interactive", "bulk"]
 Scope = Literal["read", "write", "admin"]
 AuditAction = Literal["search", "view", "export", "change", "delete"]
 Flaw = Literal["black", "blank", "frozen", "duplicate"]
@@ -471,6 +473,20 @@ class EnqueueRequest(_Request):
     tags: TagsIn = {}
     collection: Annotated[str | None, Field(max_length=200, description="Default: the service's own.")] = None
     again: Annotated[bool, Field(description="Encode sources that are indexed already once more.")] = False
+    lane: Annotated[
+        Lane | None,
+        Field(
+            description="Which queue: `interactive` goes first, `bulk` takes turns with other bulk jobs. Default: "
+            "interactive for up to 20 sources of 8 GiB together."
+        ),
+    ] = None
+    key: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[\x21-\x7e]{8,100}$",
+            description="Made up by the caller: a second request with the same key returns the job of the first.",
+        ),
+    ] = None
 
 
 class JobCounts(_Reply):
@@ -491,16 +507,37 @@ class JobModel(_Reply):
     id: str
     state: JobState
     collection: str
+    lane: Annotated[Lane, Field(description="Which queue its work goes through.")] = "bulk"
     counts: JobCounts
     frames: int = 0
     chunks: int = 0
     chunks_done: int = 0
+    frames_planned: Annotated[
+        int, Field(description="Key-frames expected in all, by lengths and what was found so far; 0: not known yet.")
+    ] = 0
+    progress: Annotated[float, Field(description="0 to 1: `frames` of `frames_planned`; 1 once it has ended.")] = 0.0
+    rate: Annotated[float, Field(description="Key-frames a second, of late.")] = 0.0
+    eta_s: Annotated[float | None, Field(description="Seconds until the end at this rate; null: not known.")] = None
     created_at: float = 0.0
+    started_at: Annotated[float | None, Field(description="When its first video was begun.")] = None
     finished_at: float | None = None
-    decode_s: float = 0.0
-    encode_s: float = 0.0
-    commit_s: float = 0.0
-    videos: Annotated[list[int], Field(description="Numbers of the job's videos, in order of the sources.")] = []
+    decode_s: Annotated[float, Field(description="Spent on decoding, summed over all workers.")] = 0.0
+    encode_s: Annotated[float, Field(description="Spent in the network, summed.")] = 0.0
+    commit_s: Annotated[float, Field(description="Spent on the rest (planning, Redis), summed.")] = 0.0
+    videos: Annotated[
+        list[int],
+        Field(
+            description="Numbers of the job's videos, in order of the sources: the first 1000; "
+            "`/v1/jobs/{id}/videos` has all."
+        ),
+    ] = []
+
+
+class JobVideos(_Reply):
+    """A page of a job's videos, in order of the sources."""
+
+    videos: list[int]
+    total: int
 
 
 class Jobs(_Reply):

@@ -156,6 +156,22 @@ class Keys:
         """Hash: unit to the worker that runs it."""
         return self._key("units", "owner")
 
+    def units_turns(self, queue: str) -> str:
+        """Sorted set: jobs with units that wait to be sent to a queue, by how many were sent."""
+        return self._key("units", "turns", queue)
+
+    def units_backlog(self, queue: str, job: str) -> str:
+        """Sorted set: a job's units that wait to be sent to a queue, in the order in which they are to be done."""
+        return self._key("units", "backlog", queue, job)
+
+    def units_feeding(self, queue: str) -> str:
+        """String with an expiry: which process sends units to a queue just now."""
+        return self._key("units", "feeding", queue)
+
+    def job_key(self, digest: str) -> str:
+        """String with an expiry: SHA-256 of the key that a request to enqueue came with, to its job."""
+        return self._key("jobkey", digest)
+
     @property
     def evaluations(self) -> str:
         """Sorted set: evaluations by time of creation."""

@@ -47,6 +47,30 @@ local function tally(field, by)
   local J = job_key()
   if J then redis.call('HINCRBYFLOAT', J, field, by) end
 end
+-- The moment and the count of two looks back, so that the rate of the last while can be told from any one look.
+local WINDOW_S = 15
+local function pace()
+  local J = job_key()
+  if not J then return end
+  local frames, at = redis.call('HGET', J, 'frames') or '0', redis.call('HGET', J, 'pace_at')
+  if not at then
+    redis.call('HSET', J, 'pace_at', now, 'pace_frames', frames, 'pace_from', now, 'pace_base', frames)
+    redis.call('HSETNX', J, 'started_at', now)
+  elseif tonumber(now) - tonumber(at) >= WINDOW_S then
+    local base = redis.call('HGET', J, 'pace_frames') or '0'
+    redis.call('HSET', J, 'pace_from', at, 'pace_base', base, 'pace_at', now, 'pace_frames', frames)
+  end
+end
+-- What is left of a video's expected key-frames does not come any more; ``all``: nor does what was committed stay.
+local function unplan(all)
+  local planned = tonumber(get('planned') or '0')
+  local chunks = tonumber(get('chunks') or '0')
+  if planned == 0 or chunks == 0 then return end
+  local done = planned * tonumber(get('done') or '0') / chunks
+  tally('planned', all and -planned or done - planned)
+  if all then tally('planned_done', -done) end
+  redis.call('HSET', V, 'planned', all and 0 or done)
+end
 local function move(to)
   local from = get('state')
   if from == to then return end
@@ -116,8 +140,17 @@ if get('chunks') and get('chunks') ~= '0' then return 'planned' end
 local fields = {}
 for i = 4, #ARGV do fields[#fields + 1] = ARGV[i] end
 redis.call('HSET', V, unpack(fields))
+if not get('planned') then
+  -- How many key-frames a codec or a scene detector finds is a guess, put right by those that are found.
+  local policy = cjson.decode(get('policy') or '{}')
+  local step = policy.kind == 'every' and tonumber(policy.seconds) or 2
+  redis.call('HSET', V, 'planned', math.max(1, math.ceil(tonumber(get('duration_ms') or '0') / 1000 / step)))
+end
 move('encoding')
 tally('chunks', get('chunks'))
+tally('planned', get('planned'))
+tally('planned_videos', 1)
+pace()
 return 'ok'
 """
 )
@@ -156,6 +189,8 @@ tally('chunks_done', 1)
 tally('decode_s', ARGV[9])
 tally('encode_s', ARGV[10])
 tally('commit_s', ARGV[11])
+tally('planned_done', tonumber(get('planned') or '0') / chunks)
+pace()
 if redis.call('HINCRBY', V, 'done', 1) < chunks then return id end
 if get('frames') == '0' then
   local first = cjson.decode(get('warnings') or '[]')[1] or all_dropped()
@@ -184,6 +219,7 @@ CLOSE_FAILED = (
     _COMMON
     + """
 if not is_open() then return 'gone' end
+unplan(false)
 redis.call('ZADD', gkey('failed'), now, v)
 if tonumber(get('frames') or '0') > 0 then
   warn({{stage = ARGV[4], reason = ARGV[5]}}, 100)
@@ -203,6 +239,7 @@ CLOSE_CANCELLED = (
     + """
 if not is_open() then return 'gone' end
 if ARGV[4] == '1' and tonumber(get('frames') or '0') > 0 then
+  unplan(false)
   warn({{stage = 'cancel', reason = 'cancelled before the end; the frames so far were kept'}}, 100)
   move('indexed')
   return 'kept'
@@ -211,6 +248,7 @@ if tonumber(get('done') or '0') > 0 then append('op', 'delete', 'v', v) end
 redis.call('ZADD', P .. 'gone', now, v)
 redis.call('ZREM', gkey('failed'), v)
 tally('frames', -tonumber(get('frames') or '0'))
+unplan(true)
 redis.call('HSET', V, 'frames', '0')
 move('cancelled')
 return 'ok'
@@ -235,7 +273,10 @@ local place = get('place')
 if place and place ~= '' and redis.call('HGET', gkey('places'), place) == v then
   redis.call('HDEL', gkey('places'), place)
 end
-if is_open() then move('cancelled') end
+if is_open() then
+  unplan(false)
+  move('cancelled')
+end
 redis.call('HSET', V, 'state', 'deleted')
 return id
 """
@@ -268,6 +309,12 @@ tally('n_failed', -1)
 tally('total', -1)
 tally('chunks', -tonumber(get('chunks') or '0'))
 tally('chunks_done', -tonumber(get('done') or '0'))
+if get('planned') then
+  -- All that is left in the tally of a failed video is what was committed of it.
+  tally('planned', -tonumber(get('planned')))
+  tally('planned_done', -tonumber(get('planned')))
+  tally('planned_videos', -1)
+end
 local job = get('job')
 if job and job ~= '' then
   redis.call('LINSERT', P .. 'j:' .. job .. ':videos', 'AFTER', v, ARGV[4])

@@ -175,6 +175,7 @@ class Store:
         videos: Sequence[NewVideo],
         *,
         first_unit: Callable[[int], str] | None = None,
+        also: Callable[[Any, Sequence[str]], None] | None = None,
     ) -> list[int]:
         """Give each source a number and a record, counted in the job's tally; return the numbers in order.
 
@@ -186,6 +187,7 @@ class Store:
             videos: The sources.
             first_unit: Names the first unit of a video's work. It is recorded as queued in the same step as the
                 video, so that no video can be left without work by a crash in between.
+            also: Called with the transaction and the names of the first units, to add commands to it.
         """
         if not videos:
             return []
@@ -194,7 +196,7 @@ class Store:
         pairs = list(zip(numbers, videos, strict=True))
         for start in range(0, len(pairs), REGISTER_SLICE):
             with self.redis.pipeline(transaction=True) as pipe:
-                self._register_slice(pipe, generation, job, pairs[start : start + REGISTER_SLICE], first_unit)
+                self._register_slice(pipe, generation, job, pairs[start : start + REGISTER_SLICE], first_unit, also)
                 pipe.execute()
         return numbers
 
@@ -205,6 +207,7 @@ class Store:
         job: str,
         pairs: Sequence[tuple[int, NewVideo]],
         first_unit: Callable[[int], str] | None,
+        also: Callable[[Any, Sequence[str]], None] | None = None,
         *,
         is_listed: bool = True,
     ) -> None:
@@ -228,9 +231,16 @@ class Store:
         if first_unit is not None and len(pairs) > failed:
             units = {first_unit(number): now for number, new in pairs if not new.failure}
             pipe.zadd(self.keys.units_queued, units)
+            if also is not None:
+                also(pipe, list(units))
 
     def retry(
-        self, record: VideoRecord, new: NewVideo, *, first_unit: Callable[[int], str] | None = None
+        self,
+        record: VideoRecord,
+        new: NewVideo,
+        *,
+        first_unit: Callable[[int], str] | None = None,
+        also: Callable[[Any, Sequence[str]], None] | None = None,
     ) -> int | None:
         """Replace a failed video by a fresh attempt in the same job; return its number, None if it is not failed."""
         number = self.redis.incr(self.keys.next_video)
@@ -243,7 +253,7 @@ class Store:
                 pipe.multi()
                 self._supersede(args=[*self._head(record.id), number], client=pipe)
                 attempt = [(number, new)]
-                self._register_slice(pipe, record.generation, record.job, attempt, first_unit, is_listed=False)
+                self._register_slice(pipe, record.generation, record.job, attempt, first_unit, also, is_listed=False)
                 with suppress(redis.WatchError):
                     pipe.execute()
                     return number
@@ -296,6 +306,13 @@ class Store:
         """Return the indexed video with this content and policy, if there is one."""
         found = self.redis.hget(self.keys.contents(generation), content)
         return int(found) if found is not None else None
+
+    def find_contents(self, generation: str, contents: Sequence[str]) -> list[int | None]:
+        """Return the indexed video of each content and policy, None where there is none, in one round trip."""
+        if not contents:
+            return []
+        found = cast("list[bytes | None]", self.redis.hmget(self.keys.contents(generation), list(contents)))
+        return [int(number) if number is not None else None for number in found]
 
     # Changes
 

@@ -95,6 +95,7 @@ def make_app(settings: Settings) -> Celery:
         broker_transport_options={
             "visibility_timeout": visibility_s,
             "unacked_restore_interval": 10,
+            "queue_order_strategy": "workers.lanes:LaneCycle",
             "socket_timeout": 30,
             "socket_keepalive": not broker.startswith("redis+socket"),
         },

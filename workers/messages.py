@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from hashreel.errors import BadInputError
 
 __all__ = [
     "EVALUATION_QUEUE",
+    "LANES",
     "PROTOCOL",
     "RUN_EVALUATION",
     "RUN_UNIT",
+    "Lane",
     "Unit",
     "evaluation_payload",
     "payload",
@@ -29,6 +32,9 @@ RUN_UNIT = "hashreel.run_unit"
 RUN_EVALUATION = "hashreel.evaluate"
 EVALUATION_QUEUE = "hashreel.evaluate"
 """Every worker listens to it: an evaluation needs codes, but no network."""
+Lane = Literal["interactive", "bulk"]
+"""Somebody waits for an interactive job; a bulk job takes what it takes. Each has a queue of its own."""
+LANES: tuple[Lane, ...] = get_args(Lane)
 PLAN = "plan"
 _NAME = re.compile(f"([0-9]+):({PLAN}|[0-9]+)")
 
@@ -87,6 +93,7 @@ def read_evaluation_payload(protocol: int, evaluation: str) -> str:
     return str(evaluation)
 
 
-def queue_name(fingerprint: str) -> str:
-    """Return the queue of a model's work; only workers that run this model listen to it."""
-    return f"hashreel.encode.{fingerprint[:12]}"
+def queue_name(fingerprint: str, lane: Lane = "bulk") -> str:
+    """Return the queue of a model's work in a lane; only workers that run this model listen to it."""
+    name = f"hashreel.encode.{fingerprint[:12]}"
+    return name if lane == "bulk" else f"{name}.{lane}"

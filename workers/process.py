@@ -7,10 +7,12 @@ import os
 import secrets
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import redis
+from celery.signals import task_prerun
 
 from encoder.model import load_model
 from encoder.model_files import DEFAULT_MODEL
@@ -19,8 +21,8 @@ from indexer.store import Store, connect
 from workers.app import make_app
 from workers.encoding import UnitRunner
 from workers.evaluation import EvaluationRunner
-from workers.messages import EVALUATION_QUEUE, queue_name
-from workers.queue import Sender
+from workers.messages import EVALUATION_QUEUE, LANES, queue_name
+from workers.sending import Dispatcher, Sender
 from workers.tasks import register_tasks
 from workers.units import Units
 
@@ -54,11 +56,13 @@ def run_worker(settings: Settings, name: str = "") -> None:
     wanted = settings.model or (live.model if live else DEFAULT_MODEL)
     model = load_model(wanted, device=device, threads=settings.threads or None)
     app = make_app(settings)
-    units, sender = Units(store.redis, store.keys), Sender(app)
+    units, dispatcher = Units(store.redis, store.keys), Dispatcher(store, Sender(app))
     name = name or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
-    runner = UnitRunner(store, units, model, settings, name, lambda lost: sender(lost, model.fingerprint))
+    runner = UnitRunner(store, units, model, settings, name, lambda more: dispatcher.dispatch(more, model.fingerprint))
     register_tasks(app, runner, EvaluationRunner(store, settings, name))
     stop = threading.Event()
+    fill_up = _filling_up(dispatcher, model.fingerprint)
+    task_prerun.connect(fill_up)
     lease = threading.Thread(target=_keep_lease, args=(runner, settings, stop), daemon=True)
     lease.start()
     logger.info("worker ready", extra={"action": "worker_ready", "worker": name, "model": model.name})
@@ -66,7 +70,7 @@ def run_worker(settings: Settings, name: str = "") -> None:
         worker = app.Worker(
             pool_cls="solo",
             concurrency=1,
-            queues=[queue_name(model.fingerprint), EVALUATION_QUEUE],
+            queues=[*(queue_name(model.fingerprint, lane) for lane in LANES), EVALUATION_QUEUE],
             hostname=f"{name}@hashreel",
             without_gossip=True,
             without_mingle=True,
@@ -75,10 +79,23 @@ def run_worker(settings: Settings, name: str = "") -> None:
         )
         worker.start()
     finally:
+        task_prerun.disconnect(fill_up)
         stop.set()
         lease.join(timeout=5)
         with suppress(redis.RedisError):  # then it runs out by itself
             units.end_lease(name)
+
+
+def _filling_up(dispatcher: Dispatcher, fingerprint: str) -> Callable[..., None]:
+    """Return what puts another message where one was taken, so that the others do not wait for the reconciler."""
+
+    def fill_up(**_: Any) -> None:
+        try:
+            dispatcher.feed(fingerprint)
+        except redis.RedisError as exc:
+            logger.warning("queues not filled up: %s", exc, extra={"action": "feed_failed"})
+
+    return fill_up
 
 
 def _keep_lease(runner: UnitRunner, settings: Settings, stop: threading.Event) -> None:

@@ -3,36 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-import logging
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from kombu.exceptions import KombuError, OperationalError
+import redis
 
 from encoder.policies import parse_policy
-from hashreel.errors import NotFoundError
-from hashreel.schemas import EnqueueRequest, Failure, Failures, JobCounts, JobModel, JobState
+from hashreel.errors import ConflictError, NotFoundError
+from hashreel.schemas import EnqueueRequest, Failure, Failures, JobModel, JobState, JobVideos, Lane
 from indexer.records import NewVideo, VideoRecord
 from workers.evaluation_queue import EvaluationQueue
-from workers.messages import (
-    EVALUATION_QUEUE,
-    RUN_EVALUATION,
-    RUN_UNIT,
-    Unit,
-    evaluation_payload,
-    payload,
-    queue_name,
-)
+from workers.job_models import ENDED, job_model
+from workers.messages import Unit
+from workers.sending import Dispatcher, Sender
 from workers.sources import Source, SourceRoots
 
 if TYPE_CHECKING:
-    from celery import Celery
-
     from hashreel.settings import Settings
     from indexer.records import Generation
     from indexer.store import Store
@@ -40,49 +31,15 @@ if TYPE_CHECKING:
 
 __all__ = ["JobQueue", "Sender"]
 
-logger = logging.getLogger(__name__)
-
 TAKE_SLICE = 500
 REENCODE_SLICE = 200
 OPEN_S = 300.0
-
-
-class Sender:
-    """Sends units to the queue of a model.
-
-    A message that cannot be sent is no loss: the unit is recorded as queued, and the reconciler sends it.
-    """
-
-    def __init__(self, app: Celery) -> None:
-        self._app = app
-
-    def __call__(self, units: Iterable[Unit], fingerprint: str) -> None:
-        """Send one message a unit."""
-        try:
-            for unit in units:
-                self._app.send_task(
-                    RUN_UNIT,
-                    kwargs=payload(unit),
-                    task_id=str(unit),
-                    queue=queue_name(fingerprint),
-                    ignore_result=True,
-                )
-        except (OperationalError, KombuError, OSError) as exc:
-            logger.warning("units stay queued, the broker does not answer: %s", exc, extra={"action": "send_failed"})
-
-    def evaluations(self, names: Iterable[str]) -> None:
-        """Send one message an evaluation, to whatever worker is free first."""
-        try:
-            for name in names:
-                self._app.send_task(
-                    RUN_EVALUATION,
-                    kwargs=evaluation_payload(name),
-                    task_id=name,
-                    queue=EVALUATION_QUEUE,
-                    ignore_result=True,
-                )
-        except (OperationalError, KombuError, OSError) as exc:
-            logger.warning("evaluations stay queued: %s", exc, extra={"action": "send_failed"})
+VIDEOS_SHOWN = 1000
+"""A job of many sources is looked at every second; who wants all of its videos asks for pages of them."""
+VIDEOS_SLICE = 500
+JOBS_SLICE = 200
+INTERACTIVE_SOURCES = 20
+INTERACTIVE_BYTES = 8 * 2**30
 
 
 class JobQueue:
@@ -98,8 +55,8 @@ class JobQueue:
     def __init__(self, store: Store, units: Units, send: Sender, settings: Settings) -> None:
         self._store = store
         self._units = units
-        self._send = send
         self._settings = settings
+        self._dispatcher = Dispatcher(store, send)
         roots = {"uploads": settings.data / "uploads", **settings.roots}
         self._roots = SourceRoots(roots, is_open=settings.open_roots)
         self.evaluations = EvaluationQueue(store, send, settings)
@@ -116,17 +73,48 @@ class JobQueue:
         Raises:
             BadInputError: If the key-frame policy is not a valid one.
             NotFoundError: If there is no such collection.
+            ConflictError: If the request's key came with another request before.
         """
         policy = self._policy(request)
         generation = self._store.collection(request.collection or self._settings.collection)
-        job = self._new_job(generation)
+        known = self._known_request(request, generation)
+        if known is not None:
+            return known
+        job = self._new_job(generation, request.lane or "bulk")
+        self._note_request(request, generation, job)
+        key = self._store.keys.job(job)
         try:
-            for sources in _slices(self._sources(request.sources)):
-                self._take(generation, job, sources, policy, request)
-                self._store.redis.hset(self._store.keys.job(job), "open_until", time.time() + OPEN_S)
+            sources = self._sources(request.sources)
+            first = list(itertools.islice(sources, INTERACTIVE_SOURCES + 1))
+            lane = request.lane or _lane_of(first)
+            self._store.redis.hset(key, "lane", lane)
+            for part in _slices(itertools.chain(first, sources)):
+                self._take(generation, job, lane, part, policy, request)
+                self._store.redis.hset(key, "open_until", time.time() + OPEN_S)
+            self._store.redis.hset(key, "is_complete", 1)
         finally:
-            self._store.redis.hset(self._store.keys.job(job), "is_open", 0)
+            self._store.redis.hset(key, "is_open", 0)
         return self.job(job)
+
+    def _known_request(self, request: EnqueueRequest, generation: Generation) -> JobModel | None:
+        """Return the job of an earlier request with the same key; None if it broke off, or there was none."""
+        if request.key is None:
+            return None
+        stored = cast("bytes | None", self._store.redis.get(self._store.keys.job_key(_key_digest(request, generation))))
+        if stored is None:
+            return None
+        job, _, digest = stored.decode().partition(" ")
+        if digest != _request_digest(request):
+            raise ConflictError(
+                f"the key {request.key!r} came with other sources before; a new request needs a new key"
+            )
+        raw = cast("list[bytes | None]", self._store.redis.hmget(self._store.keys.job(job), ["is_complete", "is_open"]))
+        return self.job(job) if raw[0] == b"1" or (raw[1] == b"1" and self.job(job).state not in ENDED) else None
+
+    def _note_request(self, request: EnqueueRequest, generation: Generation, job: str) -> None:
+        if request.key is not None:
+            key = self._store.keys.job_key(_key_digest(request, generation))
+            self._store.redis.set(key, f"{job} {_request_digest(request)}", ex=int(self._settings.job_keep_s))
 
     def _sources(self, texts: Iterable[str]) -> Iterator[Source]:
         """Yield what the texts stand for; a source that several of them reach comes once."""
@@ -144,13 +132,14 @@ class JobQueue:
             document = {"seconds": self._settings.every_s} | document
         return parse_policy(document).to_json()
 
-    def _new_job(self, generation: Generation) -> str:
+    def _new_job(self, generation: Generation, lane: Lane) -> str:
         job, now = secrets.token_hex(6), time.time()
         keys = self._store.keys
         record: dict[str, str | int | float] = {
             "collection": generation.collection,
             "generation": generation.id,
             "fingerprint": generation.fingerprint,
+            "lane": lane,
             "created_at": now,
             "finished_at": now,
             "is_open": 1,
@@ -166,35 +155,45 @@ class JobQueue:
         self,
         generation: Generation,
         job: str,
+        lane: Lane,
         sources: Sequence[Source],
         policy: dict[str, object],
         request: EnqueueRequest,
     ) -> None:
-        fresh: list[NewVideo] = []
-        for source in sources:
-            content = _content(source, policy)
-            known = self._store.find_content(generation.id, content)
-            if known is not None and not request.again:
-                self._skip(job, known, request.tags)
-                continue
-            fresh.append(_new_video(source, policy, request.tags, replaces=known))
-        self._begin(generation, job, fresh)
+        candidates = [_new_video(source, policy, request.tags) for source in sources]
+        found = self._store.find_contents(generation.id, [new.content for new in candidates])
+        pairs = list(zip(candidates, found, strict=True))
+        if not request.again:
+            self._skip(job, [(known, new.tags) for new, known in pairs if known is not None])
+            pairs = [(new, None) for new, known in pairs if known is None]
+        fresh = [replace(new, replaces=known) for new, known in pairs]
+        self._begin(generation, job, lane, fresh)
 
-    def _begin(self, generation: Generation, job: str, fresh: Sequence[NewVideo]) -> None:
-        """Register sources and send their first units."""
-        numbers = self._store.register(generation.id, job, fresh, first_unit=_first_unit)
-        begun = [Unit(number) for number, new in zip(numbers, fresh, strict=True) if new.failure is None]
-        self._send(begun, generation.fingerprint)
+    def _begin(self, generation: Generation, job: str, lane: Lane, fresh: Sequence[NewVideo]) -> None:
+        """Register sources with their first units, and send what there is room for."""
+        enlist = self._enlisting(job, generation.fingerprint, lane)
+        self._store.register(generation.id, job, fresh, first_unit=_first_unit, also=enlist)
+        self._dispatcher.feed(generation.fingerprint)
 
-    def _skip(self, job: str, known: int, tags: Mapping[str, str]) -> None:
-        """Count a source that is indexed already, and list its video under the job; new tags are set."""
-        record = self._store.find_video(known)
-        if record is not None and not tags.items() <= record.tags.items():
-            self._store.set_tags(known, tags)
+    def _enlisting(self, job: str, fingerprint: str, lane: Lane) -> Any:
+        def enlist(pipe: Any, names: Sequence[str]) -> None:
+            units = [Unit.parse(name) for name in names]
+            self._dispatcher.enlist(pipe, units, job=job, fingerprint=fingerprint, lane=lane)
+
+        return enlist
+
+    def _skip(self, job: str, known: Sequence[tuple[int, Mapping[str, str]]]) -> None:
+        """Count sources that are indexed already, and list their videos under the job; new tags are set."""
+        if not known:
+            return
+        tagged = [(video, tags) for video, tags in known if tags]
+        for (video, tags), record in zip(tagged, self._store.find_videos(v for v, _ in tagged), strict=True):
+            if record is not None and not tags.items() <= record.tags.items():
+                self._store.set_tags(video, tags)
         with self._store.redis.pipeline(transaction=True) as pipe:
-            pipe.hincrby(self._store.keys.job(job), "total", 1)
-            pipe.hincrby(self._store.keys.job(job), "n_skipped", 1)
-            pipe.rpush(self._store.keys.job_videos(job), known)
+            pipe.hincrby(self._store.keys.job(job), "total", len(known))
+            pipe.hincrby(self._store.keys.job(job), "n_skipped", len(known))
+            pipe.rpush(self._store.keys.job_videos(job), *[video for video, _ in known])
             pipe.execute()
 
     def reencode(self, collection: str, generation: str) -> JobModel:
@@ -203,13 +202,13 @@ class JobQueue:
         Calling it again goes on where it stopped: what is in the new generation already is skipped.
         """
         live, target = self._store.collection(collection), self._store.generation(generation)
-        job = self._new_job(target)
+        job = self._new_job(target, "bulk")
         numbers = self._store.video_numbers(live.id)
         for first in range(0, len(numbers), REENCODE_SLICE):
             records = self._store.find_videos(numbers[first : first + REENCODE_SLICE])
             wanted = [r for r in records if r is not None and r.state == "indexed"]
             fresh = [new for record in wanted if (new := self._renewed(target, job, record)) is not None]
-            self._begin(target, job, fresh)
+            self._begin(target, job, "bulk", fresh)
             self._store.redis.hset(self._store.keys.job(job), "open_until", time.time() + OPEN_S)
         self._store.redis.hset(self._store.keys.job(job), "is_open", 0)
         return self.job(job)
@@ -220,75 +219,118 @@ class JobQueue:
         new = _new_video(replace(source, name=record.source), record.policy, record.tags)
         known = self._store.find_content(target.id, new.content)
         if known is not None:
-            self._skip(job, known, record.tags)
+            self._skip(job, [(known, record.tags)])
             return None
         return new
 
     # Saying how far it is
 
-    def jobs(self, limit: int = 50) -> list[JobModel]:
-        """Return the newest jobs."""
-        names = cast("list[bytes]", self._store.redis.zrevrange(self._store.keys.jobs, 0, limit - 1))
-        jobs = []
-        for name in names:
-            with suppress(NotFoundError):  # forgotten since the names were read
-                jobs.append(self._job(name.decode(), with_videos=False))
-        return jobs
+    def jobs(self, limit: int = 50, state: JobState | None = None) -> list[JobModel]:
+        """Return the newest jobs, without the numbers of their videos; only those in a state, if one is given."""
+        found: list[JobModel] = []
+        for start in itertools.count(0, JOBS_SLICE):
+            last = start + JOBS_SLICE - 1 if state else min(start + JOBS_SLICE, limit) - 1
+            names = cast("list[bytes]", self._store.redis.zrevrange(self._store.keys.jobs, start, last))
+            found += [job for job in self._models(names) if state in {None, job.state}]
+            if len(found) >= limit or len(names) < JOBS_SLICE:
+                break
+        return found[:limit]
+
+    def _models(self, names: Sequence[bytes]) -> list[JobModel]:
+        """Return jobs in one round trip; those that were forgotten since their names were read are left out."""
+        with self._store.redis.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.hgetall(self._store.keys.job(name.decode()))
+            rows = zip(names, pipe.execute(), strict=True)
+        return [job_model(name.decode(), stored, []) for name, stored in rows if b"created_at" in stored]
 
     def job(self, job_id: str) -> JobModel:
-        """Return one job; NotFoundError if there is none."""
-        return self._job(job_id, with_videos=True)
-
-    def _job(self, job_id: str, *, with_videos: bool) -> JobModel:
-        keys = self._store.keys
-        stored = cast("dict[bytes, bytes]", self._store.redis.hgetall(keys.job(job_id)))
+        """Return one job, with the numbers of its first thousand videos; NotFoundError if there is none."""
+        with self._store.redis.pipeline(transaction=True) as pipe:
+            pipe.hgetall(self._store.keys.job(job_id))
+            pipe.lrange(self._store.keys.job_videos(job_id), 0, VIDEOS_SHOWN - 1)
+            stored, videos = pipe.execute()
         if b"created_at" not in stored:
             raise NotFoundError(f"there is no job {job_id!r}")
-        raw = {name.decode(): value.decode() for name, value in stored.items()}
-        videos = cast("list[bytes]", self._store.redis.lrange(keys.job_videos(job_id), 0, -1)) if with_videos else []
-        counts = _counts(raw)
-        state = _state(raw, counts)
-        return JobModel(
-            id=job_id,
-            state=state,
-            collection=raw["collection"],
-            counts=counts,
-            frames=_number(raw, "frames"),
-            chunks=_number(raw, "chunks"),
-            chunks_done=_number(raw, "chunks_done"),
-            created_at=float(raw["created_at"]),
-            finished_at=float(raw["finished_at"]) if state in {"done", "cancelled"} and "finished_at" in raw else None,
-            decode_s=float(raw.get("decode_s", 0)),
-            encode_s=float(raw.get("encode_s", 0)),
-            commit_s=float(raw.get("commit_s", 0)),
-            videos=[int(video) for video in videos],
-        )
+        return job_model(job_id, stored, [int(video) for video in videos])
+
+    def job_videos(self, job_id: str, *, limit: int = 1000, offset: int = 0) -> JobVideos:
+        """Return a page of a job's videos, in order of the sources; NotFoundError if there is no such job."""
+        key = self._store.keys.job_videos(job_id)
+        with self._store.redis.pipeline(transaction=True) as pipe:
+            pipe.exists(self._store.keys.job(job_id))
+            pipe.lrange(key, offset, offset + limit - 1)
+            pipe.llen(key)
+            is_there, videos, total = pipe.execute()
+        if not is_there:
+            raise NotFoundError(f"there is no job {job_id!r}")
+        return JobVideos(videos=[int(video) for video in videos], total=total)
+
+    def _records(self, job_id: str) -> Iterator[VideoRecord]:
+        """Yield the records of a job's videos that are still there, as many at a time as memory can bear."""
+        # The list is read first: a retry puts a fresh attempt where the failed one was.
+        numbers: list[int] = []
+        while page := self.job_videos(job_id, limit=10_000, offset=len(numbers)).videos:
+            numbers += page
+        for start in range(0, len(numbers), VIDEOS_SLICE):
+            found = self._store.find_videos(numbers[start : start + VIDEOS_SLICE])
+            yield from (record for record in found if record is not None)
 
     # Changing its course
 
     def cancel(self, job_id: str, *, keep_partial: bool = False) -> JobModel:
         """Stop what is not finished; committed chunks of unfinished videos go unless ``keep_partial``."""
-        job = self.job(job_id)
-        self._store.redis.hset(self._store.keys.job(job_id), "is_cancelled", 1)
-        for record in self._store.find_videos(job.videos):
-            if record is not None and record.job == job_id and record.state in {"queued", "encoding"}:
+        self.job(job_id)
+        key = self._store.keys.job(job_id)
+        self._store.redis.hset(key, "is_cancelled", 1)
+        fingerprint = cast("bytes", self._store.redis.hget(key, "fingerprint")).decode()
+        self._dispatcher.drop(job_id, fingerprint)
+        for record in self._records(job_id):
+            if record.job == job_id and record.state in {"queued", "encoding"}:
                 self._store.cancel(record.id, keep_partial=keep_partial)
                 self._units.finish([Unit(record.id), *(Unit(record.id, chunk) for chunk in range(record.chunks))])
+        self._dispatcher.drop(job_id, fingerprint)
         return self.job(job_id)
 
     def retry(self, job_id: str) -> JobModel:
         """Queue the job's failed sources again, each under a new video number."""
-        for record in self._store.find_videos(self.job(job_id).videos):
-            if record is not None and record.job == job_id and record.state == "failed":
+        for record in self._records(job_id):
+            if record.job == job_id and record.state == "failed":
                 self._retry_one(record)
         return self.job(job_id)
 
     def _retry_one(self, record: VideoRecord) -> None:
         source = next(iter(self._roots.expand(record.path or record.source)))
         new = _new_video(replace(source, name=record.source), record.policy, record.tags, replaces=record.replaces)
-        number = self._store.retry(record, new, first_unit=_first_unit)
+        fingerprint = self._store.generation(record.generation).fingerprint
+        enlist = self._enlisting(record.job, fingerprint, self._dispatcher.lane_of(record.job))
+        number = self._store.retry(record, new, first_unit=_first_unit, also=enlist)
         if number is not None and new.failure is None:
-            self._send([Unit(number)], self._store.generation(record.generation).fingerprint)
+            self._dispatcher.feed(fingerprint)
+
+    def delete(self, job_id: str) -> JobModel:
+        """Forget a job that has ended, and return what it was; its videos stay.
+
+        Raises:
+            NotFoundError: If there is no such job.
+            ConflictError: If it has not ended.
+        """
+        keys = self._store.keys
+        with self._store.redis.pipeline(transaction=True) as pipe:
+            while True:
+                # Watched, so that a retry that comes between keeps its record.
+                pipe.watch(keys.job(job_id))  # type: ignore[no-untyped-call]
+                job = self.job(job_id)
+                if job.state not in ENDED:
+                    raise ConflictError(f"job {job_id} is {job.state}; cancel it first, or wait for its end")
+                pipe.multi()
+                pipe.delete(keys.job(job_id), keys.job_videos(job_id))
+                pipe.zrem(keys.jobs, job_id)
+                try:
+                    pipe.execute()
+                except redis.WatchError:
+                    continue
+                return job
 
     # What failed
 
@@ -299,8 +341,7 @@ class JobQueue:
         if video is not None:
             rows = _failures(self._store.video(video), 0.0)
         elif job is not None:
-            records = self._store.find_videos(self.job(job).videos)
-            rows = [failure for record in records if record is not None for failure in _failures(record, 0.0)]
+            rows = [failure for record in self._records(job) for failure in _failures(record, 0.0)]
         else:
             return self._all_failures(limit, offset)
         return Failures(failures=rows[offset : offset + limit], total=len(rows))
@@ -309,6 +350,21 @@ class JobQueue:
         generation = self._store.collection(self._settings.collection)
         pairs, total = self._store.failed_page(generation.id, limit, offset)
         return Failures(failures=[row for record, at in pairs for row in _failures(record, at)], total=total)
+
+
+def _lane_of(first: Sequence[Source]) -> Lane:
+    """Return the lane of a job by its first sources: somebody waits for a few, nobody for a whole archive."""
+    is_small = len(first) <= INTERACTIVE_SOURCES and sum(source.size for source in first) <= INTERACTIVE_BYTES
+    return "interactive" if is_small else "bulk"
+
+
+def _key_digest(request: EnqueueRequest, generation: Generation) -> str:
+    # Callers of one collection learn nothing of another's.
+    return hashlib.sha256(f"{generation.collection} {request.key}".encode()).hexdigest()
+
+
+def _request_digest(request: EnqueueRequest) -> str:
+    return hashlib.sha256(request.model_dump_json().encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _first_unit(video: int) -> str:
@@ -383,21 +439,3 @@ def _place(source: Source, policy: Mapping[str, object]) -> str:
     """Return what tells that an overwritten file is the same source: name and policy."""
     text = json.dumps([source.name, policy], sort_keys=True)
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
-
-
-def _number(raw: dict[str, str], name: str) -> int:
-    return int(float(raw.get(name, "0")))
-
-
-def _counts(raw: dict[str, str]) -> JobCounts:
-    names = ("queued", "encoding", "indexed", "failed", "cancelled", "skipped")
-    return JobCounts(total=_number(raw, "total"), **{name: _number(raw, f"n_{name}") for name in names})
-
-
-def _state(raw: dict[str, str], counts: JobCounts) -> JobState:
-    # A service that was killed while it took sources in cannot say that it has ended.
-    is_open = raw.get("is_open") == "1" and float(raw.get("open_until", 0)) > time.time()
-    if counts.queued + counts.encoding or is_open:
-        begun = counts.encoding + counts.indexed + counts.failed
-        return "running" if begun else "queued"
-    return "cancelled" if raw.get("is_cancelled") == "1" else "done"

@@ -21,13 +21,14 @@ import redis
 from indexer.generations import Generations
 from workers.evaluation_queue import resend_evaluations
 from workers.evaluation_records import EvaluationRecords
-from workers.messages import Unit, queue_name
+from workers.messages import LANES, Unit, queue_name
+from workers.sending import Dispatcher
 
 if TYPE_CHECKING:
     from hashreel.settings import Settings
     from indexer.records import Generation
     from indexer.store import Store
-    from workers.queue import Sender
+    from workers.sending import Sender
     from workers.units import Units
 
 __all__ = ["Reconciler"]
@@ -56,6 +57,7 @@ class Reconciler:
         self._store = store
         self._units = units
         self._send = send
+        self._dispatcher = Dispatcher(store, send)
         self._broker = broker
         self._settings = settings
         self._evaluations = EvaluationRecords(store.redis, store.keys, settings.job_keep_s)
@@ -87,11 +89,13 @@ class Reconciler:
         return True
 
     def check(self) -> int:
-        """Send what was lost; return how many units and evaluations that were."""
+        """Send what was lost, and fill the queues up; return how many units and evaluations were lost."""
         for unit in self._abandoned():
             self._units.release(unit)
         lost = self._without_message()
         self._resend(lost)
+        for fingerprint in self._fingerprints():
+            self._dispatcher.feed(fingerprint)
         again = resend_evaluations(self._evaluations, self._send, self._broker)
         self._housekeeping()
         return len(lost) + again
@@ -111,7 +115,8 @@ class Reconciler:
         """Return queued units that no message waits for.
 
         Fresh ones are let alone for a while, since their message may be on its way. Those that were started
-        before and put back have no message, and are sent as soon as they are due.
+        before and put back have no message, and are sent as soon as they are due. Those that wait for their turn
+        were not sent yet (see ``workers.backlog``), so as many are looked at as the broker's queues hold.
         """
         begun = time.monotonic()
         if begun < self._look_after:
@@ -127,13 +132,16 @@ class Reconciler:
     def _waiting(self) -> set[str]:
         """Return the names of all units that a message waits for."""
         names: set[str] = set()
-        for fingerprint in {generation.fingerprint for generation in self._generations()}:
-            queue, start = queue_name(fingerprint), 0
+        for queue in (queue_name(fingerprint, lane) for fingerprint in self._fingerprints() for lane in LANES):
+            start = 0
             # New messages come in at the left, so between two pages none can move past the reader unseen.
             while page := cast("list[bytes]", self._broker.lrange(queue, start, start + PAGE - 1)):
                 names.update(_task_id(raw) for raw in page)
                 start += PAGE
         return names
+
+    def _fingerprints(self) -> set[str]:
+        return {generation.fingerprint for generation in self._generations()}
 
     def _generations(self) -> list[Generation]:
         """Return all generations, those too that are still being made or can be rolled back to."""
@@ -148,10 +156,9 @@ class Reconciler:
                 self._units.finish([unit])
                 continue
             by_model.setdefault(models[record.generation], []).append(unit)
-            self._units.touch(unit)
         for fingerprint, lost in by_model.items():
             logger.info("sending %d units again", len(lost), extra={"action": "resend", "units": len(lost)})
-            self._send(lost, fingerprint)
+            self._dispatcher.dispatch(lost, fingerprint)
 
     def _housekeeping(self) -> None:
         now = time.time()

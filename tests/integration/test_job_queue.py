@@ -10,12 +10,16 @@ import pytest
 from farm import Farm
 from stored_gallery import make_chunk
 
-from hashreel.errors import BadInputError, NotFoundError
+from hashreel.errors import BadInputError, ConflictError, NotFoundError
 from hashreel.schemas import JobModel
+from hashreel.settings import Settings
 from indexer.chunks import Chunk
 from indexer.generations import Generations
-from workers.messages import Unit
+from workers.app import make_app
+from workers.backlog import Backlog
+from workers.messages import Unit, queue_name
 from workers.queue import JobQueue
+from workers.sending import MAX_WAITING
 
 
 def put(farm: Farm, *names: str) -> None:
@@ -176,12 +180,9 @@ def test_job_that_breaks_off_while_it_takes_sources_in_is_closed(farm: Farm) -> 
 
 
 def test_broker_that_is_away_loses_nothing(farm: Farm, caplog: pytest.LogCaptureFixture) -> None:
-    class Down:
-        def send_task(self, *args: object, **options: object) -> None:
-            raise ConnectionRefusedError("nobody listens")
-
     put(farm, "a.mp4")
-    farm.send._app = Down()
+    away = Settings(redis_url=farm.server.url(), broker_url=f"redis+socket://{farm.folder}/nobody.sock?virtual_host=1")
+    farm.send._app = make_app(away)
     job = farm.enqueue("clips/a.mp4")
     assert job.counts.queued == 1
     assert farm.units.count_queued() == 1
@@ -276,9 +277,135 @@ def test_forgotten_job_is_left_out_of_the_list(farm: Farm) -> None:
     assert [job.id for job in farm.queue.jobs()] == [kept.id]
 
 
+def test_few_sources_go_before_many_unless_asked_otherwise(farm: Farm) -> None:
+    put(farm, *[f"{n}.mp4" for n in range(21)])
+    assert farm.enqueue("clips").lane == "bulk"
+    assert farm.enqueue("clips/1.mp4").lane == "interactive"
+    assert farm.enqueue("clips/1.mp4", lane="bulk").lane == "bulk"
+    assert farm.enqueue("clips", lane="interactive").lane == "interactive"
+    with open(farm.folder / "clips/1.mp4", "wb") as file:
+        file.truncate(9 * 2**30)  # sparse
+    assert farm.enqueue("clips/1.mp4").lane == "bulk"
+
+
+def test_broker_holds_a_bounded_number_of_messages_and_every_source_gets_its_turn(farm: Farm) -> None:
+    put(farm, *[f"{n // 100}/{n}.mp4" for n in range(1200)])
+    first = farm.enqueue("clips")
+    assert (first.counts.queued, len(first.videos)) == (1200, 1000)
+    pages = [farm.queue.job_videos(first.id, limit=700, offset=offset) for offset in (0, 700)]
+    assert [page.total for page in pages] == [1200, 1200]
+    assert len({video for page in pages for video in page.videos}) == 1200
+    broker, bulk = farm.server.client(1), queue_name(farm.model.fingerprint)
+    assert broker.llen(bulk) == MAX_WAITING
+    second = farm.enqueue("clips/1", policy={"kind": "every", "seconds": 9}, lane="bulk")
+    jobs = dict.fromkeys(pages[0].videos + pages[1].videos, first.id) | dict.fromkeys(second.videos, second.id)
+    taken = []
+    while (unit := farm.take()) is not None:
+        assert broker.llen(bulk) <= MAX_WAITING
+        taken.append(jobs[unit.video])
+        farm.units.claim(unit, "here", 3)
+        farm.units.finish([unit])
+    # Nothing twice, nothing forgotten; the second job is through when the first has had as many turns since it came.
+    assert (taken.count(first.id), taken.count(second.id), len(taken)) == (1200, 100, 1300)
+    last = len(taken) - 1 - taken[::-1].index(second.id)
+    assert last <= MAX_WAITING + 2 * 100
+    assert farm.store.redis.keys("hr:units:*") == []
+
+
+def test_chunks_of_begun_videos_come_before_videos_that_wait(farm: Farm) -> None:
+    put(farm, *[f"{n}.mp4" for n in range(300)])
+    job = farm.enqueue("clips")
+    begun = job.videos[299]
+    farm.store.plan(begun, {"chunks": 2, "bounds": "[0, 1]"})
+    farm.units.finish([Unit(begun)])
+    farm.units.queue([Unit(begun, 0), Unit(begun, 1)])
+    farm.dispatcher.dispatch([Unit(begun, 0), Unit(begun, 1)], farm.model.fingerprint)
+    taken = [farm.take() for _ in range(MAX_WAITING + 2)]
+    assert taken[MAX_WAITING:] == [Unit(begun, 0), Unit(begun, 1)]
+
+
+def test_cancelled_job_has_nothing_left_that_waits_for_its_turn(farm: Farm) -> None:
+    put(farm, *[f"{n}.mp4" for n in range(300)])
+    job = farm.enqueue("clips")
+    assert not Backlog(farm.store.redis).is_empty(queue_name(farm.model.fingerprint))
+    assert farm.queue.cancel(job.id).counts.cancelled == 300
+    assert farm.store.redis.keys("hr:units:*") == []
+
+
+def test_request_that_is_sent_twice_with_a_key_makes_one_job(farm: Farm) -> None:
+    put(farm, "a.mp4", "b.mp4")
+    first = farm.enqueue("clips/a.mp4", key="made-up-1")
+    assert farm.enqueue("clips/a.mp4", key="made-up-1").id == first.id
+    with pytest.raises(ConflictError, match="needs a new key"):
+        farm.enqueue("clips/b.mp4", key="made-up-1")
+    # What broke off half-way is done again.
+    farm.store.redis.hdel(f"hr:j:{first.id}", "is_complete")
+    assert farm.enqueue("clips/a.mp4", key="made-up-1").id != first.id
+
+
+def test_ended_job_is_deleted_and_its_videos_stay(farm: Farm) -> None:
+    put(farm, "a.mp4")
+    job = farm.enqueue("clips/a.mp4")
+    with pytest.raises(ConflictError, match="cancel it first"):
+        farm.queue.delete(job.id)
+    index(farm, job.videos[0])
+    assert farm.queue.delete(job.id).counts.indexed == 1
+    with pytest.raises(NotFoundError):
+        farm.queue.job(job.id)
+    assert farm.queue.jobs() == []
+    assert farm.store.video(job.videos[0]).state == "indexed"
+
+
+def test_jobs_are_listed_by_state(farm: Farm) -> None:
+    put(farm, "a.mp4")
+    waits, ended = farm.enqueue("clips/a.mp4"), farm.enqueue("nowhere.mp4")
+    assert [job.id for job in farm.queue.jobs()] == [ended.id, waits.id]
+    assert [job.id for job in farm.queue.jobs(state="queued")] == [waits.id]
+    assert farm.queue.jobs(state="cancelled") == []
+
+
+def test_progress_counts_frames_of_frames_planned(farm: Farm) -> None:
+    put(farm, "long.mp4", "short.mp4", "waits.mp4")
+    job = farm.enqueue("clips")
+    assert (job.progress, job.frames_planned, job.eta_s, job.rate) == (0, 0, None, 0)
+    long, short, waits = job.videos
+    farm.store.plan(long, {"chunks": 2, "bounds": "[0, 45000]", "duration_ms": 90_000})
+    farm.store.plan(short, {"chunks": 1, "bounds": "[0]", "duration_ms": 30_000})
+    # What nobody has looked into counts as the mean of the others.
+    assert farm.queue.job(job.id).frames_planned == 90 + 30 + 60
+    farm.store.commit(long, 0, chunk_of(farm, 45), seconds=(3.0, 2.0, 1.0))
+    now = farm.queue.job(job.id)
+    assert (now.frames, now.frames_planned, now.progress) == (45, 180, 0.25)
+    assert (now.decode_s, now.encode_s, now.commit_s) == (3.0, 2.0, 1.0)
+    assert now.rate > 0
+    assert now.eta_s == pytest.approx(135 / now.rate, rel=0.01, abs=0.1)
+    assert now.started_at is not None
+    # The rest of a video that is lost is not waited for; what comes of another is what it has.
+    farm.store.fail(long, "decode", "damaged", retryable=False)
+    assert farm.queue.job(job.id).frames_planned == 45 + 30 + round(75 / 2)
+    farm.store.commit(short, 0, chunk_of(farm, 30))
+    farm.store.cancel(waits)
+    ended = farm.queue.job(job.id)
+    assert (ended.state, ended.progress, ended.frames_planned, ended.eta_s) == ("done", 1.0, 75, None)
+
+
+def test_cancelled_and_retried_videos_leave_the_plan(farm: Farm) -> None:
+    put(farm, "a.mp4", "b.mp4")
+    job = farm.enqueue("clips")
+    for video in job.videos:
+        farm.store.plan(video, {"chunks": 2, "bounds": "[0, 1]", "duration_ms": 60_000})
+        farm.store.commit(video, 0, chunk_of(farm, 0))
+    farm.store.cancel(job.videos[0])
+    farm.store.fail(job.videos[1], "source", "went away", retryable=True)
+    farm.queue.retry(job.id)
+    stored = farm.store.redis.hgetall(f"hr:j:{job.id}")
+    assert float(stored[b"planned"]) == float(stored[b"planned_done"]) == 0
+    assert farm.queue.job(job.id).frames_planned == 0
+
+
 @pytest.mark.full
 def test_thousands_of_sources_are_all_accounted_for(farm: Farm) -> None:
     put(farm, *[f"{n // 100}/{n}.mp4" for n in range(5000)])
     job = farm.enqueue("clips")
-    assert job.counts.queued == len(set(job.videos)) == 5000
+    assert job.counts.queued == farm.queue.job_videos(job.id).total == 5000
     assert farm.units.count_queued() == 5000

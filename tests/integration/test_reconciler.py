@@ -18,9 +18,11 @@ from hashreel.settings import Settings
 from indexer.records import Generation, NewVideo
 from indexer.store import Store
 from workers.app import make_app
+from workers.backlog import Backlog
 from workers.messages import Unit, queue_name
 from workers.queue import Sender
 from workers.reconciler import Reconciler
+from workers.sending import MAX_WAITING, Dispatcher
 from workers.units import Units
 
 LEASE_S = 60.0
@@ -218,7 +220,35 @@ def test_queue_longer_than_a_page_is_read_to_its_end(setup: Setup) -> None:
     setup.broker.lrem(queue_name(FINGERPRINT), 1, message_of(setup, units[0]))
     setup.store.redis.zadd("hr:units:queued", {str(unit): 1.0 for unit in units})
     assert setup.reconciler.check() == 1
-    assert setup.broker.llen(queue_name(FINGERPRINT)) == 1100
+    # There is no room for another message: what was lost waits for its turn, and is no loss at the next look.
+    assert setup.broker.llen(queue_name(FINGERPRINT)) == 1099
+    assert setup.reconciler.check() == 0
+    assert Backlog(setup.store.redis).take(queue_name(FINGERPRINT), 10) == [units[0]]
+
+
+def test_queues_are_filled_up_as_messages_are_taken(setup: Setup) -> None:
+    sources = [NewVideo(f"a/{n}", "/a") for n in range(MAX_WAITING + 50)]
+    numbers = setup.store.register(setup.generation.id, "", sources, first_unit=lambda n: str(Unit(n)))
+    units, queue = [Unit(number) for number in numbers], queue_name(FINGERPRINT)
+    Backlog(setup.store.redis).add(queue, "", units)
+    assert setup.reconciler.check() == 0
+    assert setup.waiting() == [str(unit) for unit in units[:MAX_WAITING]]
+    setup.broker.rpop(queue, 100)
+    assert setup.reconciler.check() == 0
+    assert setup.waiting() == [str(unit) for unit in units[100:]]
+
+
+def test_two_who_fill_a_queue_keep_its_bound(setup: Setup, redis_server: RedisServer) -> None:
+    sources = [NewVideo(f"a/{n}", "/a") for n in range(2 * MAX_WAITING)]
+    numbers = setup.store.register(setup.generation.id, "", sources, first_unit=lambda n: str(Unit(n)))
+    Backlog(setup.store.redis).add(queue_name(FINGERPRINT), "", [Unit(number) for number in numbers])
+    feeders = [Dispatcher(Store(redis_server.client()), setup.sender) for _ in range(4)]
+    threads = [threading.Thread(target=feeder.feed, args=(FINGERPRINT,)) for feeder in feeders]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(setup.waiting()) == len(set(setup.waiting())) == MAX_WAITING
 
 
 def test_strange_messages_and_records_do_not_end_the_search(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:

@@ -21,8 +21,9 @@ from indexer.chunks import decode_chunk
 from indexer.store import Store
 from workers.app import make_app
 from workers.encoding import UnitRunner
-from workers.messages import Unit, queue_name
+from workers.messages import LANES, Unit, queue_name
 from workers.queue import JobQueue, Sender
+from workers.sending import Dispatcher
 from workers.units import Units
 
 Codes = dict[tuple[str, int], tuple[list[int], bytes]]
@@ -62,6 +63,7 @@ class Farm:
         self.units = Units(self.store.redis)
         self.app = make_app(self.settings)
         self.send = Sender(self.app)
+        self.dispatcher = Dispatcher(self.store, self.send)
         self.queue = JobQueue(self.store, self.units, self.send, self.settings)
         self.store.ensure_collection("main", model=model.name, fingerprint=model.fingerprint, bits=model.bits)
         self.children: list[Child] = []
@@ -104,13 +106,16 @@ class Farm:
         """Return a worker without a process of its own."""
 
         def send(units: Sequence[Unit]) -> None:
-            self.send(units, self.model.fingerprint)
+            self.dispatcher.dispatch(units, self.model.fingerprint)
 
         return UnitRunner(self.store, self.units, self.model, self.settings, name, send)
 
     def take(self) -> Unit | None:
-        """Take the next message off the queue, as a worker would."""
-        raw = self.server.client(1).rpop(queue_name(self.model.fingerprint))
+        """Take the next message off the queues, as a worker would, which then fills them up."""
+        broker = self.server.client(1)
+        raws = (broker.rpop(queue_name(self.model.fingerprint, lane)) for lane in LANES)
+        raw = next((raw for raw in raws if raw), None)
+        self.dispatcher.feed(self.model.fingerprint)
         return Unit.parse(json.loads(raw)["headers"]["id"]) if raw else None
 
     def run_all(self, name: str = "here") -> None:
