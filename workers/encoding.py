@@ -5,13 +5,11 @@ Plain functions of the records and the files: running a unit twice changes nothi
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -20,18 +18,17 @@ import redis
 from encoder.analysis import Analysis, concept_bits
 from encoder.codes import num_code_bytes
 from encoder.damage import DecodeWarning
-from encoder.folders import iter_folder_frames
 from encoder.hygiene import Sieve
-from encoder.policies import Every, Scenes, parse_policy
-from encoder.probing import probe
-from encoder.video import KeyFrame, iter_key_frames
+from encoder.policies import parse_policy
+from encoder.video import KeyFrame
 from hashreel.errors import DecodeError, ForbiddenError, HashreelError, NotFoundError, UnavailableError
 from indexer.areas import area_levels
-from indexer.chunks import MAX_CHUNKS, MAX_FRAMES, Chunk
+from indexer.chunks import MAX_FRAMES, Chunk
 from indexer.records import VideoRecord
 from indexer.store import check_fingerprint, printable
 from workers.messages import Unit
 from workers.metrics import chunk_committed, unit_failed
+from workers.reading import SourceChangedError, SourceReader
 
 if TYPE_CHECKING:
     from encoder.model import Model
@@ -51,10 +48,6 @@ Result = TypeVar("Result")
 
 class CancelledUnitError(HashreelError):
     """The video was cancelled or deleted while it was being encoded."""
-
-
-class SourceChangedError(HashreelError):
-    """The file was changed after it was enqueued; enqueue it again."""
 
 
 @dataclass
@@ -90,6 +83,7 @@ class UnitRunner:
         self._units = units
         self._model = model
         self._settings = settings
+        self._reader = SourceReader(settings)
         self._worker = worker
         self._send = send
         self._current: Unit | None = None
@@ -179,8 +173,7 @@ class UnitRunner:
     def _plan(self, video: int) -> Unit | None:
         record = self._open(video)
         if not record.chunks:
-            _check_unchanged(record)
-            fields = self._probe(record)
+            fields = self._reader.plan(record)
             _insist(lambda: self._store.plan(video, fields))
             record = self._open(video)
         done = _insist(lambda: self._store.chunk_numbers(video))
@@ -189,34 +182,6 @@ class UnitRunner:
         self._send(todo[1:])
         return todo[0] if todo else None
 
-    def _probe(self, record: VideoRecord) -> dict[str, str | int]:
-        if record.kind == "pictures":
-            return {"chunks": 1, "bounds": "[0]", "codec": "pictures"}
-        info = probe(record.path)
-        bounds = self._bounds(record, info.duration_ms)
-        return {
-            "chunks": len(bounds),
-            "bounds": str(bounds),
-            "duration_ms": info.duration_ms,
-            "width": info.width,
-            "height": info.height,
-            "codec": info.codec,
-            "sha256": _file_sha(record.path),
-        }
-
-    def _bounds(self, record: VideoRecord, duration_ms: int) -> list[int]:
-        """Return the start times of the chunks; a multiple of the sampling step, so that borders drop no frame."""
-        length = round(self._settings.chunk_s * 1000)
-        policy = parse_policy(record.policy)
-        if isinstance(policy, Scenes):
-            # A border would act as a cut and split a shot.
-            return [0]
-        if isinstance(policy, Every):
-            step = max(1, round(policy.seconds * 1000))
-            length = max(step, length // step * step, -(-duration_ms // MAX_CHUNKS // step) * step)
-        length = max(length, -(-duration_ms // (MAX_CHUNKS - 1)))
-        return list(range(0, max(duration_ms, 1), length))
-
     # Encoding
 
     def _encode(self, video: int, number: int) -> None:
@@ -224,13 +189,14 @@ class UnitRunner:
         record = self._open(video)
         if _insist(lambda: self._store.has_chunk(video, number)):
             return
-        _check_unchanged(record)
         damage: list[DecodeWarning] = []
         clock = _Clock()
         times: list[int] = []
         seen: list[Analysis] = []
+        size = self._model.transform.size
+        frames_of_chunk = self._reader.frames(record, number, short_side=size, warnings=damage)
         sieve = Sieve(parse_policy(record.policy).drop, is_sequence=record.kind != "pictures")
-        for frames in _batches(sieve.keep(self._frames(record, number, damage)), clock):
+        for frames in _batches(sieve.keep(frames_of_chunk), clock):
             self._check_open(video)
             begun = time.perf_counter()
             seen.append(replace(self._model.analyse([frame.image for frame in frames]), masks=None))
@@ -240,19 +206,6 @@ class UnitRunner:
                 raise DecodeError(f"a chunk has more than {MAX_FRAMES} key-frames; use a longer step or shorter chunks")
         warnings = [_note(warning) for warning in damage]
         self._commit(video, number, self._chunk(times, seen), warnings, clock, started, sieve.found)
-
-    def _frames(self, record: VideoRecord, number: int, damage: list[DecodeWarning]) -> Iterator[KeyFrame]:
-        size = self._model.transform.size
-        if record.kind == "pictures":
-            return iter_folder_frames(Path(record.path), short_side=size, warnings=damage)
-        return iter_key_frames(
-            record.path,
-            parse_policy(record.policy),
-            start_ms=record.bounds[number],
-            end_ms=record.bounds[number + 1] if number + 1 < len(record.bounds) else None,
-            short_side=size,
-            warnings=damage,
-        )
 
     def _chunk(self, times: Sequence[int], seen: Sequence[Analysis]) -> Chunk:
         codes = [analysis.codes for analysis in seen]
@@ -344,21 +297,8 @@ def _insist(call: Callable[[], Result]) -> Result:
             pause_s = min(2 * pause_s, 5.0)
 
 
-def _check_unchanged(record: VideoRecord) -> None:
-    if record.kind == "pictures":
-        return
-    info = Path(record.path).stat()
-    if (info.st_size, info.st_mtime_ns) != (record.size, record.modified_ns):
-        raise SourceChangedError
-
-
 def _plain(exc: Exception) -> str:
     return exc.strerror or str(exc) if isinstance(exc, OSError) else str(exc)
-
-
-def _file_sha(path: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _note(warning: DecodeWarning) -> dict[str, Any]:
