@@ -28,9 +28,11 @@ const app = {
   changed() {
     if (shown === "archive") views.archive.update();
     if (shown === "activity") views.activity.update();
-    if (shown === "search") views.search.loadVideos().then(() => views.search.query || views.search.welcome());
+    if (shown === "search") views.search.refresh();
     watch();
   },
+
+  mayAdd: () => keys.scope !== "read",
 
   confirm(title, text, action) {
     const dialog = byId("confirm");
@@ -90,6 +92,7 @@ function tell(health) {
   const lag = health.lag ? `, ${count(health.lag, "change")} behind` : "";
   byId("health").textContent = health.ready ? `${count(health.frames, "frame")}${lag}` : "not ready";
   byId("health").classList.toggle("ready", health.ready);
+  if (health.frames && shown === "search" && views.search.isEmpty) views.search.refresh();
   banner(health.ready ? "" : `The service is not ready: ${health.detail || "the index is being loaded"}.`);
 }
 
@@ -121,7 +124,7 @@ const isVideo = (file) => file.type.startsWith("video/") || /\.(mkv|mp4|m4v|mov|
 function take(files) {
   const clips = files.filter(isVideo);
   const picture = files.find((file) => file.type.startsWith("image/"));
-  if (clips.length && keys.scope === "read") app.go("activity");
+  if (clips.length && !app.mayAdd()) app.go("activity");
   else if (clips.length) views.activity.add(clips);
   else if (picture) views.search.fromPicture(picture);
 }

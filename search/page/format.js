@@ -7,6 +7,14 @@ export function clock(milliseconds) {
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${tail}` : `${minutes}:${tail}`;
 }
 
+// "1:02.5", "0:01:02.5" or "62.5" -> 62500; null for nothing; throws with words for what is no time.
+export function parseClock(text) {
+  const wanted = text.trim();
+  if (!wanted) return null;
+  if (!/^(\d+:){0,2}\d+(\.\d+)?$/.test(wanted)) throw new Error(`"${wanted}" is no time; write it as minutes:seconds`);
+  return Math.round(1000 * wanted.split(":").reduce((sum, part) => 60 * sum + Number(part), 0));
+}
+
 export function length(seconds) {
   const whole = Math.round(seconds);
   const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];

@@ -47,14 +47,20 @@ function ways(hit, what, mark, actions) {
       class: kind,
       "aria-pressed": String(mark === kind),
       "aria-label": `${label} ${what}`,
-      title: `${label} this`,
+      "aria-keyshortcuts": text[0],
+      title: `${label} this (${text[0]})`,
     });
   return element(
     "div",
     { class: "ways" },
     marker("good", "Good", "More like"),
     marker("bad", "Bad", "Less like"),
-    button("Similar", () => actions.similar(hit), { "aria-label": `Find frames similar to ${what}` }),
+    button("Similar", () => actions.similar(hit), {
+      class: "similar",
+      "aria-label": `Find frames similar to ${what}`,
+      "aria-keyshortcuts": "S",
+      title: "Find frames similar to this (S)",
+    }),
   );
 }
 

@@ -3,10 +3,13 @@
 import * as api from "./api.js";
 import { names as conceptNames } from "./concepts.js";
 import { button, byId, element, picture } from "./dom.js";
-import { clock, count, fileName, folderOf, parseTags } from "./format.js";
+import { clock, count, fileName, folderOf, parseClock, parseTags } from "./format.js";
+import { walkByKeys } from "./gridkeys.js";
 import { card, notes, summary, swatch } from "./hits.js";
 import { Marks } from "./marks.js";
 import { QueryPicture } from "./querypicture.js";
+
+const LATEST_MS = 2 ** 32 - 1; // times of frames are 32-bit numbers
 
 export class SearchView {
   constructor(app) {
@@ -23,11 +26,14 @@ export class SearchView {
       const [file] = event.target.files;
       event.target.value = "";
       if (file) this.fromPicture(file);
+      this.isPicked = Boolean(file);
     });
+    walkByKeys(byId("hits"));
     byId("filters").open = !matchMedia("(max-width: 40rem)").matches;
     byId("query-clear").addEventListener("click", () => this.clear());
     const form = byId("query-form");
     form.addEventListener("submit", (event) => event.preventDefault());
+    byId("filter-video").addEventListener("change", () => (byId("filter-between").hidden = !byId("filter-video").value));
     // A number that was typed before the query was chosen is reported only when its field is left: it is no news then,
     // and answering it would take the button that was pressed from under the pointer.
     form.addEventListener("change", (event) => event.target.type !== "file" && this.isNews() && this.run());
@@ -109,7 +115,11 @@ export class SearchView {
     // Marked frames change the order of everything, and concepts alone have no distance.
     const hasDistance = !more.length && !less.length && !this.query?.concept;
     if (hasDistance && byId("filter-radius").value !== "") options.radius = Number(byId("filter-radius").value);
-    if (byId("filter-video").value) options.videos = [Number(byId("filter-video").value)];
+    if (byId("filter-video").value) {
+      options.videos = [Number(byId("filter-video").value)];
+      const between = [parseClock(byId("filter-from").value) ?? 0, parseClock(byId("filter-until").value) ?? LATEST_MS];
+      if (between[0] || between[1] !== LATEST_MS) options.between = between;
+    }
     const tags = parseTags(byId("filter-tag").value);
     if (Object.keys(tags).length) options.tags = tags;
     const concept = byId("filter-concept").value;
@@ -149,6 +159,7 @@ export class SearchView {
     this.asked = this.wish();
     const begin = performance.now();
     byId("welcome").hidden = true;
+    this.isEmpty = false;
     byId("results-title").textContent = this.query.concept ? `Frames with ${this.query.concept}` : "Results";
     byId("hits").setAttribute("aria-busy", "true");
     this.say("Searching …");
@@ -170,6 +181,7 @@ export class SearchView {
     if (options.radius !== undefined) fields.radius = options.radius;
     if (options.group_by) fields.group_by = options.group_by;
     if (options.videos) fields.video = options.videos[0];
+    if (options.between) fields.between = options.between.join(",");
     const tags = Object.entries(options.tags ?? {}).map(([key, value]) => ["tag", `${key}=${value}`]);
     for (const name of ["more", "less"]) tags.push(...(options[name] ?? []).map((frame) => [name, frame]));
     if (options.concepts) fields.concept = options.concepts[0];
@@ -188,11 +200,20 @@ export class SearchView {
     const focused = document.activeElement?.closest("#hits > li")?.dataset.frame;
     byId("hits").replaceChildren(...cards);
     markFirstRow(cards);
-    if (focused) cards.find((one) => one.dataset.frame === focused)?.querySelector(".frame").focus({ preventScroll: true });
+    this.focusOn(focused, cards);
     byId("search-notes").replaceChildren(...notes(answer), ...(answer.hits.length ? [] : [this.nothing()]));
     const own = answer.hits.find((hit) => hit.frame_id === this.query.frame);
     if (own) byId("preview-caption").textContent = titleOf(own);
     this.say(summary(answer, milliseconds));
+  }
+
+  // Whoever was in the hits stays there; whoever chose a picture, and lost the chooser by that, comes to them.
+  focusOn(frame, cards) {
+    const isLost = this.isPicked && [document.body, byId("main")].includes(document.activeElement);
+    this.isPicked = false;
+    if (!cards.length || !(frame || isLost)) return;
+    const card = cards.find((one) => one.dataset.frame === frame) ?? cards[0];
+    card.querySelector(".frame").focus({ preventScroll: true });
   }
 
   // What to do where nothing was found, by what narrowed the search.
@@ -240,6 +261,12 @@ export class SearchView {
     const options = shown.map((video) => element("option", { value: video.id }, fileName(video.source)));
     select.replaceChildren(element("option", { value: "" }, "All videos"), ...options);
     select.value = shown.some((video) => String(video.id) === wanted) ? wanted : "";
+    byId("filter-between").hidden = !select.value;
+  }
+
+  async refresh() {
+    await this.loadVideos();
+    if (!this.query) this.welcome();
   }
 
   welcome() {
@@ -254,9 +281,10 @@ export class SearchView {
     }
     place.hidden = false;
     const indexed = this.newest.videos.filter((video) => video.frames > 0);
+    this.isEmpty = !indexed.length;
     byId("results-title").textContent = indexed.length ? "Newest videos" : "Welcome";
     this.say("");
-    place.replaceChildren(...(indexed.length ? this.starters(indexed) : emptyArchive(this.newest.total)));
+    place.replaceChildren(...(indexed.length ? this.starters(indexed) : emptyArchive(this.newest.total, this.app.mayAdd())));
   }
 
   starters(videos) {
@@ -295,7 +323,7 @@ async function markFirstRow(cards) {
 
 const titleOf = (hit) => `${fileName(hit.source)} at ${clock(hit.time_ms)}`;
 
-function emptyArchive(total) {
+function emptyArchive(total, mayAdd) {
   const waiting = total ? `${count(total, "video")} on the way: see Activity.` : "There is nothing to search yet.";
   return [
     element(
@@ -303,13 +331,20 @@ function emptyArchive(total) {
       { class: "empty" },
       element("h3", {}, total ? "The first frames are being indexed" : "The archive is empty"),
       element("p", {}, waiting),
-      element("p", {}, "Drop a video file anywhere on this page to upload and index it. Or:"),
-      element(
-        "ul",
-        {},
-        element("li", {}, "name files on the server under ", element("a", { href: "#/activity" }, "Activity"), ","),
-        element("li", {}, "type ", element("code", {}, "hashreel enqueue archive/*.mp4"), " in a terminal."),
-      ),
+      ...(mayAdd ? waysToAdd() : [element("p", {}, 'This key may only search. Whoever holds one with the scope "write" can add video.')]),
+    ),
+  ];
+}
+
+function waysToAdd() {
+  return [
+    element("p", {}, "Drop a video file anywhere on this page to upload and index it."),
+    element("p", {}, button("Choose video files", () => byId("pick-video").click(), { class: "primary" })),
+    element(
+      "ul",
+      {},
+      element("li", {}, "Files on the server are named under ", element("a", { href: "#/activity" }, "Activity"), "."),
+      element("li", {}, "In a terminal: ", element("code", {}, "hashreel enqueue archive/*.mp4")),
     ),
   ];
 }

@@ -29,6 +29,19 @@ def test_an_empty_archive_says_how_to_fill_it_and_a_dropped_video_does(page, emp
     page.get_by_role("heading", name="my clip.mkv").wait_for()
 
 
+def test_videos_are_chosen_from_the_empty_archive_and_the_first_frames_show_by_themselves(page, empty, clip):
+    page.goto(empty.url)
+    with page.expect_file_chooser() as chosen:
+        page.get_by_role("button", name="Choose video files").click()
+    empty.queue.paused = True
+    chosen.value.set_files(clip)
+    page.wait_for_url("**/#/activity")
+    page.get_by_role("link", name="Search", exact=True).click()
+    page.get_by_role("heading", name="The archive is empty").wait_for()
+    empty.queue.paused = False
+    page.get_by_role("heading", name="Newest videos").wait_for()
+
+
 def test_jobs_and_failures_are_followed_live(page, empty):
     page.goto(f"{empty.url}/#/activity")
     page.get_by_text("No job yet.").wait_for()

@@ -116,6 +116,45 @@ def test_a_dropped_picture_finds_its_video_and_plays_at_the_moment(page, stack_u
     assert abs(at - (60 * int(minutes) + float(seconds))) <= 0.5
 
 
+def focus_is(page: Any, selector: str) -> None:
+    page.wait_for_function("selector => document.activeElement.matches(selector)", arg=selector)
+
+
+def test_the_keyboard_alone_leads_from_the_start_to_the_moment(page, stack_url, indexed, archive, tmp_path):
+    picture = tmp_path / "query.png"
+    picture.write_bytes(base64.b64decode(frame_png(archive / "clip2.mp4", 3.25)))
+    page.goto(stack_url)
+    page.get_by_role("heading", name="Newest videos").wait_for()
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.id") == "pick":
+            break
+    with page.expect_file_chooser() as chosen:
+        page.keyboard.press("Enter")
+    chosen.value.set_files(picture)
+    focus_is(page, "#hits > li:first-child .frame")  # the chooser went, and its focus came to what was found
+    whole = page.eval_on_selector_all("#hits > li", FRAMES)
+    page.keyboard.press("End")
+    focus_is(page, "#hits > li:last-child .frame")
+    page.keyboard.press("g")
+    marked = settled(page, whole)
+    focus_is(page, f'#hits > li.good[data-frame="{whole[-1]}"] .frame')
+    page.keyboard.press("g")
+    assert settled(page, marked) == whole
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    focus_is(page, "#hits > li:nth-child(2) .frame")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => document.getElementById('player-video').readyState >= 2")
+    assert page.evaluate("document.getElementById('player-video').currentTime") >= 2.25
+    assert page.locator("#player-title").text_content() == "clip2.mp4"
+    page.keyboard.press("Escape")
+    focus_is(page, "#hits > li:first-child .frame")
+    page.keyboard.press("s")
+    page.wait_for_url(f"**/#/search?frame={whole[0]}")
+
+
 def test_a_box_marks_and_grouping_change_the_answer(page, stack_url, indexed, archive):
     drop(page, stack_url, frame_png(archive / "clip1.mp4", 1.25))
     whole = page.eval_on_selector_all("#hits > li", FRAMES)

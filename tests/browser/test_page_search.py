@@ -168,6 +168,21 @@ def test_filters_reach_the_engine(page, service):
     assert (sent.tags, sent.top, sent.radius, sent.group_by, sent.videos) == ({"case": "17"}, 5, 30, "video", [3])
 
 
+def test_a_stretch_of_one_video_is_searched(page, service, picture):
+    page.goto(service.url)
+    page.get_by_role("combobox", name="Video", exact=True).select_option(label="glacier.mkv")
+    page.get_by_label("From", exact=True).fill("0:02")
+    page.set_input_files("#pick", picture)
+    expect_status(page, "6 nearest")
+    page.get_by_label("Until", exact=True).fill("4.5")
+    page.get_by_label("Until", exact=True).press("Enter")
+    expect_status(page, "3 nearest")
+    assert service.engine.requests[-1].between == (2000, 4500)
+    page.get_by_label("Until", exact=True).fill("soon")
+    page.get_by_label("Until", exact=True).press("Enter")
+    page.get_by_text("write it as minutes:seconds").wait_for()
+
+
 def test_the_same_filters_go_with_a_picture(page, service, picture):
     page.goto(service.url)
     page.get_by_role("textbox", name="Tag", exact=True).fill("case=17")

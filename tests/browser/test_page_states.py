@@ -107,6 +107,15 @@ class TestKeys:
         page.get_by_role("button", name="Sign out").click()
         page.get_by_role("heading", name="asks for a key").wait_for()
 
+    def test_an_empty_archive_offers_adding_only_to_keys_that_may(self, page, empty, secrets):
+        empty.engine.delete_video(1)
+        page.goto(empty.url)
+        page.get_by_label("Key", exact=True).fill(secrets["read"])
+        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("heading", name="The archive is empty").wait_for()
+        page.get_by_text("This key may only search. Whoever").wait_for()
+        assert page.get_by_role("button", name="Choose video files").count() == 0
+
     def test_a_key_that_only_reads_cannot_add(self, page, empty, secrets):
         page.goto(empty.url)
         page.get_by_label("Key", exact=True).fill(secrets["read"])
