@@ -156,6 +156,11 @@ class Keys:
         """Hash: unit to the worker that runs it."""
         return self._key("units", "owner")
 
+    @property
+    def units_attempt(self) -> str:
+        """Hash: unit to what tells its last start from any other."""
+        return self._key("units", "attempt")
+
     def units_turns(self, queue: str) -> str:
         """Sorted set: jobs with units that wait to be sent to a queue, by how many were sent."""
         return self._key("units", "turns", queue)

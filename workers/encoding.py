@@ -6,6 +6,7 @@ Plain functions of the records and the files: running a unit twice changes nothi
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -96,7 +97,8 @@ class UnitRunner:
         """Claim a unit and do it; nothing happens if it is done, cancelled or runs elsewhere."""
         self._hold(unit)
         try:
-            claim = _insist(lambda: self._units.claim(unit, self._worker, self._settings.max_tries))
+            attempt = secrets.token_hex(8)
+            claim = _insist(lambda: self._units.claim(unit, self._worker, self._settings.max_tries, attempt))
             if claim == "run":
                 self._guarded(unit)
             elif claim == "poison":

@@ -36,6 +36,7 @@ __all__ = ["Reconciler"]
 logger = logging.getLogger(__name__)
 
 QUEUE_AGE_S = 10.0
+BACKOFF_S = 5.0
 PURGE_EVERY_S = 60.0
 PAGE = 1000
 SHORT_LOOK_S = 0.1
@@ -91,7 +92,7 @@ class Reconciler:
     def check(self) -> int:
         """Send what was lost, and fill the queues up; return how many units and evaluations were lost."""
         for unit in self._abandoned():
-            self._units.release(unit)
+            self._units.release(unit, delay_s=_pause_s(self._units.tries(unit)))
         lost = self._without_message()
         self._resend(lost)
         for fingerprint in self._fingerprints():
@@ -169,6 +170,11 @@ class Reconciler:
         self._store.forget_jobs(self._settings.job_keep_s)
         for number in {generation.id for generation in self._generations()}:
             self._store.trim_log(number, self._settings.log_max_entries, self._settings.log_keep_s)
+
+
+def _pause_s(tries: int) -> float:
+    """Return how long a unit waits whose worker died: most die of something else, so the first time it does not."""
+    return BACKOFF_S * 2 ** (tries - 2) if tries > 1 else 0.0
 
 
 def _task_id(message: bytes) -> str:

@@ -6,6 +6,7 @@ message whose unit is gone or runs elsewhere is dropped, and a unit whose messag
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Iterable
 from typing import Literal, cast
@@ -19,10 +20,14 @@ __all__ = ["Claim", "Units"]
 
 Claim = Literal["run", "busy", "gone", "poison"]
 
-# KEYS: queued, running, tries, owner. ARGV: unit, worker, now, max tries, prefix of worker leases.
+# KEYS: queued, running, tries, owner, attempt. ARGV: unit, worker, now, max tries, prefix of worker leases, attempt.
 _CLAIM = """
 local owner = redis.call('HGET', KEYS[4], ARGV[1])
 if redis.call('ZSCORE', KEYS[2], ARGV[1]) then
+  if redis.call('HGET', KEYS[5], ARGV[1]) == ARGV[6] then
+    -- The reply to this very claim was lost on its way: it is no other start.
+    return tonumber(redis.call('HGET', KEYS[3], ARGV[1])) > tonumber(ARGV[4]) and 'poison' or 'run'
+  end
   if owner and owner ~= ARGV[2] and redis.call('GET', ARGV[5] .. owner) == ARGV[1] then return 'busy' end
 elseif not redis.call('ZSCORE', KEYS[1], ARGV[1]) then
   return 'gone'
@@ -31,6 +36,7 @@ local tries = redis.call('HINCRBY', KEYS[3], ARGV[1], 1)
 redis.call('ZREM', KEYS[1], ARGV[1])
 redis.call('ZADD', KEYS[2], ARGV[3], ARGV[1])
 redis.call('HSET', KEYS[4], ARGV[1], ARGV[2])
+redis.call('HSET', KEYS[5], ARGV[1], ARGV[6])
 if tries > tonumber(ARGV[4]) then return 'poison' end
 return 'run'
 """
@@ -46,13 +52,15 @@ end
 return added
 """
 
-# KEYS: queued, running, tries, owner. ARGV: unit, worker ('' for any), time to send it. Back to the queue.
+# KEYS: queued, running, tries, owner. ARGV: unit, worker ('' for any), time to send it, 1 if the start counts. Back to
+# the queue.
 _RELEASE = """
 local owner = redis.call('HGET', KEYS[4], ARGV[1])
 if ARGV[2] ~= '' and owner ~= ARGV[2] then return 0 end
 if redis.call('ZREM', KEYS[2], ARGV[1]) == 0 then return 0 end
 redis.call('HDEL', KEYS[4], ARGV[1])
 redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1])
+if ARGV[4] ~= '1' then redis.call('HINCRBY', KEYS[3], ARGV[1], -1) end
 return 1
 """
 
@@ -73,6 +81,7 @@ class Units:
             self.keys.units_running,
             self.keys.units_tries,
             self.keys.units_owner,
+            self.keys.units_attempt,
         ]
         self._claim = client.register_script(_CLAIM)
         self._queue = client.register_script(_QUEUE)
@@ -87,20 +96,35 @@ class Units:
             added += cast("int", self._queue(keys=self._all, args=args))
         return added
 
-    def claim(self, unit: Unit, worker: str, max_tries: int) -> Claim:
+    def claim(self, unit: Unit, worker: str, max_tries: int, attempt: str = "") -> Claim:
         """Take a unit for a worker.
+
+        Args:
+            unit: Which.
+            worker: For whom.
+            max_tries: Starts that it may have.
+            attempt: Tells this start from any other, so that a claim that is sent again, because its reply was lost,
+                counts once. Empty: one is made up.
 
         Returns:
             "run" if it is this worker's now; "poison" if it is, but was started too often before; "busy" if
             another live worker runs it; "gone" if there is nothing to do.
         """
         args: list[str | float] = [str(unit), worker, time.time(), max_tries, self.keys.worker("")]
+        args.append(attempt or secrets.token_hex(8))
         reply = cast("bytes", self._claim(keys=self._all, args=args))
         return cast("Claim", reply.decode())
 
-    def release(self, unit: Unit, *, worker: str = "", delay_s: float = 0.0) -> bool:
-        """Put a running unit back to the queue, to be sent after a delay; return whether it was running."""
-        args: list[str | float] = [str(unit), worker, time.time() + delay_s]
+    def release(self, unit: Unit, *, worker: str = "", delay_s: float = 0.0, is_counted: bool = True) -> bool:
+        """Put a running unit back to the queue, to be sent after a delay; return whether it was running.
+
+        Args:
+            unit: Which.
+            worker: Whose it has to be; empty for anybody's.
+            delay_s: When it is to be sent again.
+            is_counted: Whether its start counts as a try; not if its worker was asked to end.
+        """
+        args: list[str | float] = [str(unit), worker, time.time() + delay_s, int(is_counted)]
         return bool(self._release(keys=self._all, args=args))
 
     def finish(self, units: Iterable[Unit]) -> None:
@@ -113,6 +137,7 @@ class Units:
             pipe.zrem(self.keys.units_running, *names)
             pipe.hdel(self.keys.units_tries, *names)
             pipe.hdel(self.keys.units_owner, *names)
+            pipe.hdel(self.keys.units_attempt, *names)
             pipe.execute()
 
     def counts(self) -> tuple[int, int]:

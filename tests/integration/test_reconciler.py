@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -58,7 +59,7 @@ class Setup:
     def start(self, unit: Unit, worker: str) -> None:
         """Let a worker start a unit, long enough ago to be looked at."""
         self.units.lease(worker, unit, LEASE_S)
-        assert self.units.claim(unit, worker, 3) == "run"
+        assert self.units.claim(unit, worker, 9) == "run"
         self.store.redis.zadd("hr:units:running", {str(unit): 1.0})
 
 
@@ -136,6 +137,20 @@ def test_unit_of_a_dead_worker_is_sent_again_once(setup: Setup) -> None:
     for _ in range(5):
         assert setup.reconciler.check() == 0
     assert setup.waiting() == [str(unit)]
+
+
+def test_unit_whose_workers_die_waits_longer_each_time(setup: Setup) -> None:
+    (unit,) = setup.enqueue(1)
+    for wait_s in (0, 5, 10, 20):
+        setup.start(unit, "doomed")
+        setup.units.end_lease("doomed")
+        asked = time.time()
+        setup.reconciler.check()
+        due = setup.store.redis.zscore("hr:units:queued", str(unit))
+        # What was sent at once is due at the time at which it was sent.
+        assert asked + wait_s <= due <= time.time() + wait_s
+        setup.age(unit)
+    assert setup.units.tries(unit) == 4
 
 
 def test_unit_of_a_worker_that_runs_something_else_is_sent_again(setup: Setup) -> None:

@@ -53,6 +53,19 @@ def test_second_worker_finds_the_unit_busy(units: Units) -> None:
     assert units.tries(Unit(1)) == 1
 
 
+def test_claim_that_is_sent_again_counts_once(units: Units) -> None:
+    units.queue([Unit(1)])
+    units.lease("a", Unit(1), LEASE_S)
+    assert [units.claim(Unit(1), "a", TRIES, "x") for _ in range(2 * TRIES)] == ["run"] * 2 * TRIES
+    assert units.tries(Unit(1)) == 1
+    # The same worker, started anew, makes another attempt.
+    assert units.claim(Unit(1), "a", TRIES, "y") == "run"
+    assert units.tries(Unit(1)) == 2
+    assert units.claim(Unit(1), "a", 2, "z") == "poison"
+    assert units.claim(Unit(1), "a", 2, "z") == "poison"
+    assert units.tries(Unit(1)) == 3
+
+
 def test_unit_that_is_done_or_never_was_is_gone(units: Units) -> None:
     assert take(units, Unit(1), "a") == "gone"
     units.queue([Unit(1)])
