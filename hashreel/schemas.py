@@ -31,6 +31,8 @@ __all__ = [
     "Collections",
     "ConceptArea",
     "CutoverRequest",
+    "Deliveries",
+    "DeliveryModel",
     "Dropped",
     "EnqueueRequest",
     "EvaluationModel",
@@ -49,7 +51,10 @@ __all__ = [
     "JobModel",
     "JobVideos",
     "Jobs",
+    "MarkRequest",
+    "Marked",
     "NewApiKey",
+    "NewWatch",
     "NotReady",
     "Policy",
     "Position",
@@ -67,6 +72,12 @@ __all__ = [
     "VideoModel",
     "Videos",
     "Warn",
+    "WatchChange",
+    "WatchHit",
+    "WatchHits",
+    "WatchModel",
+    "WatchRequest",
+    "Watches",
 ]
 
 VideoState = Literal["queued", "encoding", "indexed", "failed", "cancelled"]
@@ -875,3 +886,180 @@ class AuditPage(_Reply):
     next: Annotated[str | None, Field(description="`before` of the next page; null at the end.")] = None
     waiting: Annotated[int, Field(description="Entries of this service that Redis has not taken yet.")] = 0
     lost: Annotated[int, Field(description="Entries that this service could not keep since it started.")] = 0
+
+
+WatchName = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f]*$", description="What it is.")]
+WatchNote = Annotated[str, Field(max_length=4000, pattern=r"^[^\x00]*$", description="For whoever sees its hits.")]
+Webhook = Annotated[
+    str,
+    Field(
+        max_length=2000,
+        pattern=r"^(https?://[\x21-\x7e]+)?$",
+        description="Where hits are sent to; on an allowed host.",
+    ),
+]
+MarkState = Literal["new", "acknowledged", "dismissed"]
+DeliveryState = Literal["waiting", "delivered", "dead"]
+
+
+class WatchRequest(_Request):
+    """What is to be watched for in a collection: frames near any of the queries."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"queries": [{"frame": "30064771073"}], "radius": 6, "name": "stolen painting, case 17"}]
+        }
+    )
+
+    queries: Annotated[list[Query], Field(min_length=1, max_length=16, description="Pictures, frames or codes.")]
+    radius: Annotated[int, Field(ge=0, le=256, description="Largest Hamming distance, inclusive.")] = 4
+    name: WatchName = ""
+    note: WatchNote = ""
+    tags: Annotated[
+        TagsWanted | None,
+        Field(description="Only videos that have all of these tags when a chunk is committed; of several values any."),
+    ] = None
+    between: Annotated[
+        tuple[Milliseconds, Milliseconds] | None,
+        Field(description="Only frames with start <= time < end, in milliseconds."),
+    ] = None
+    concepts: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=100)]] | None,
+        Field(max_length=32, description="Only frames in which the model sees all of these concepts."),
+    ] = None
+    min_area: Annotated[
+        float | None, Field(gt=0, le=1, description="Least share of the picture that each of `concepts` covers.")
+    ] = None
+    include_suppressed: Annotated[
+        bool, Field(description="Also report frames that the collection's suppression list leaves out.")
+    ] = False
+    webhook: Webhook = ""
+    collection: Annotated[str | None, Field(max_length=200, description="Default: the service's own.")] = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if any(query.is_empty for query in self.queries):
+            raise ValueError("each query has exactly one of image, frame, code; got one with none")
+        if self.min_area is not None and not self.concepts:
+            raise ValueError("min_area goes with concepts")
+        if self.between is not None and self.between[0] > self.between[1]:
+            raise ValueError(f"between is {self.between}; the start must not be after the end")
+        return self
+
+
+class WatchChange(_Request):
+    """What is to change of a watch; fields that are left out stay."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"note": "found in case 18, too", "radius": 8}]})
+
+    name: WatchName | None = None
+    note: WatchNote | None = None
+    radius: Annotated[
+        int | None, Field(ge=0, le=256, description="A larger one also searches what is stored; hits stay.")
+    ] = None
+    webhook: Annotated[Webhook | None, Field(description="An empty text ends it; only new hits are sent.")] = None
+
+
+class WatchModel(_Reply):
+    """A watch, and how it stands."""
+
+    id: str
+    name: str
+    note: str
+    collection: str
+    radius: int
+    examples: Annotated[int, Field(description="How many pictures, frames or codes it looks for.")]
+    tags: dict[str, list[str]] = {}
+    between: tuple[int, int] | None = None
+    concepts: list[str] = []
+    min_area: float | None = None
+    include_suppressed: bool = False
+    webhook: str = ""
+    created_at: float
+    hits: Annotated[int, Field(description="Hits that are kept.")] = 0
+    new: Annotated[int, Field(description="Those that nobody has acknowledged or dismissed.")] = 0
+    lost: Annotated[
+        int, Field(description="At least so many more were found and not kept; a smaller radius helps.")
+    ] = 0
+    searched: Annotated[bool, Field(description="Whether all that was stored before it is searched, too.")] = True
+    waiting: Annotated[int, Field(description="Messages that are to be sent to its webhook.")] = 0
+    dead: Annotated[int, Field(description="Messages that were given up; see its deliveries.")] = 0
+    problem: Annotated[str, Field(description="Why it finds nothing in the present generation.")] = ""
+
+
+class NewWatch(WatchModel):
+    """A watch that was just made."""
+
+    secret: Annotated[str, Field(description="Signs what its webhook gets; shown once.")]
+
+
+class Watches(_Reply):
+    """Watches of a collection, oldest first."""
+
+    watches: list[WatchModel]
+
+
+class WatchHit(_Reply):
+    """A frame that a watch has found."""
+
+    frame_id: str
+    video: int
+    source: str
+    tags: Tags = {}
+    time_ms: int
+    distance: int
+    found_at: Annotated[float, Field(description="Seconds since 1970.")]
+    state: MarkState = "new"
+    marked_by: str = ""
+    marked_at: float | None = None
+    note: str = ""
+
+    @property
+    def time_s(self) -> float:
+        """The hit's presentation time in seconds."""
+        return self.time_ms / 1000
+
+
+class WatchHits(_Reply):
+    """A page of hits, the newest first."""
+
+    hits: list[WatchHit]
+    next: Annotated[str | None, Field(description="Pass as `before` for the next page; null at the end.")] = None
+
+
+class MarkRequest(_Request):
+    """What is said of hits."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"frames": ["30064771073"], "state": "dismissed", "note": "a poster"}]}
+    )
+
+    frames: Annotated[list[FrameId], Field(min_length=1, max_length=1000)]
+    state: MarkState = "acknowledged"
+    note: Annotated[str, Field(max_length=1000, pattern=r"^[^\x00]*$")] = ""
+
+
+class Marked(_Reply):
+    """How many of the frames are hits of the watch, and so were marked."""
+
+    marked: int
+
+
+class DeliveryModel(_Reply):
+    """A message to a webhook; its id is its idempotency key."""
+
+    id: str
+    watch: str
+    state: DeliveryState
+    hits: Annotated[int, Field(description="How many hits it carries.")] = 0
+    tries: int = 0
+    created_at: float
+    next_at: Annotated[float | None, Field(description="When it is sent (again), while it waits.")] = None
+    status: Annotated[int, Field(description="HTTP status of the last try; 0 without an answer.")] = 0
+    reason: Annotated[str, Field(description="Why the last try failed.")] = ""
+
+
+class Deliveries(_Reply):
+    """Messages to a webhook, the newest first."""
+
+    deliveries: list[DeliveryModel]

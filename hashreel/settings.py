@@ -147,6 +147,20 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+    webhook_hosts: Annotated[
+        list[str],
+        Field(description="Hosts that webhooks of watch-lists may be sent to, as HOST or HOST:PORT (JSON list)."),
+    ] = []
+    webhook_timeout_s: Annotated[
+        float, Field(ge=0.1, le=120, description="Longest wait for a webhook's receiver, in seconds.")
+    ] = 10.0
+    webhook_retry_s: Annotated[
+        float,
+        Field(ge=0.01, le=3600, description="Pause before a webhook is tried again; doubled each time, up to an hour."),
+    ] = 5.0
+    webhook_tries: Annotated[
+        int, Field(ge=1, le=100, description="Tries of one webhook message before it is given up and listed as dead.")
+    ] = 14
         if self.redis_url and self.broker_url and self.redis_url == self.broker_url:
             raise ValueError("broker_url equals redis_url; queues need another database, e.g. .../1")
         return self

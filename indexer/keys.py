@@ -56,6 +56,74 @@ class Keys:
         """Hash: id to the entry's example picture."""
         return self._key("suppressed", collection, "pictures")
 
+    @property
+    def watches(self) -> str:
+        """Hash: id to record (JSON) of the watches of all collections."""
+        return self._key("watches")
+
+    @property
+    def watch_pictures(self) -> str:
+        """Hash: WATCH:NUMBER to an example picture of a watch."""
+        return self._key("watches", "pictures")
+
+    @property
+    def watch_totals(self) -> str:
+        """Hash: what to how often it happened: hits found, webhooks delivered, failed, dead."""
+        return self._key("watch", "totals")
+
+    def watch_marks(self, watch: str) -> str:
+        """Hash: identity of a hit to what was said of it (JSON)."""
+        return self._key("watch", watch, "marks")
+
+    def watch_sent(self, watch: str) -> str:
+        """Set: identities of the hits that were reported, or that nobody wanted reports of."""
+        return self._key("watch", watch, "sent")
+
+    def watch_deliveries(self, watch: str) -> str:
+        """Sorted set: deliveries of a watch by time of creation."""
+        return self._key("watch", watch, "deliveries")
+
+    def watch_dead(self, watch: str) -> str:
+        """Set: deliveries of a watch that were given up."""
+        return self._key("watch", watch, "dead")
+
+    @property
+    def deliveries(self) -> str:
+        """Sorted set: deliveries that are to be sent, by the time from which on."""
+        return self._key("deliveries")
+
+    def delivery(self, delivery: str) -> str:
+        """Hash: record of a delivery."""
+        return self._key("d", delivery)
+
+    def watch_entries(self, generation: str) -> str:
+        """Hash: id of a watch (or s:ID of a suppressed example) to its entry in the codes of a generation (JSON)."""
+        return self._key("g", generation, "watch")
+
+    def watch_todo(self, generation: str) -> str:
+        """Hash: watches whose stored frames are still to be searched, to the token of the change that asked for it."""
+        return self._key("g", generation, "watch", "todo")
+
+    def watch_fresh(self, generation: str) -> str:
+        """List: hits (WATCH:FRAME) that no delivery was made of yet."""
+        return self._key("g", generation, "watch", "fresh")
+
+    def watch_hits(self, generation: str) -> str:
+        """Hash: WATCH:FRAME to "identity time distance found"."""
+        return self._key("g", generation, "watch", "hits")
+
+    def watch_order(self, generation: str) -> str:
+        """Sorted set, all scores 0: WATCH:FOUND:FRAME, so that a watch's hits are listed by time."""
+        return self._key("g", generation, "watch", "order")
+
+    def watch_lost(self, generation: str) -> str:
+        """Hash: WATCH:new and WATCH:stored to how many hits were not kept, there being too many."""
+        return self._key("g", generation, "watch", "lost")
+
+    def hits_of_video(self, video: int | str) -> str:
+        """Set: WATCH:FRAME of the hits in a video."""
+        return self._key("h", video)
+
     def of_generation(self, generation: str) -> list[str]:
         """Return all keys of a generation itself, without its videos'; its record's last."""
         parts = (
@@ -66,13 +134,19 @@ class Keys:
             self.contents,
             self.places,
             self.misses,
+            self.watch_entries,
+            self.watch_todo,
+            self.watch_fresh,
+            self.watch_hits,
+            self.watch_order,
+            self.watch_lost,
             self.generation,
         )
         return [part(generation) for part in parts]
 
     def of_video(self, video: int | str) -> list[str]:
         """Return all keys of a video."""
-        return [self.video(video), self.chunks(video), self.shas(video)]
+        return [self.video(video), self.chunks(video), self.shas(video), self.hits_of_video(video)]
 
     def generation(self, generation: str) -> str:
         """Hash: model, fingerprint, bits."""

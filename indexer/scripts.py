@@ -9,17 +9,21 @@ the log's epoch, by which a reader knows that the log it follows is still the on
 
 from __future__ import annotations
 
+from indexer.watch_scripts import HIT_FUNCTIONS
+
 __all__ = [
     "CLOSE_CANCELLED",
     "CLOSE_FAILED",
     "COMMIT_CHUNK",
     "DELETE_VIDEO",
+    "KEEP_HITS",
     "PLAN_VIDEO",
     "SET_TAGS",
     "SUPERSEDE_VIDEO",
 ]
 
-_COMMON = """
+_COMMON = (
+    """
 local P = ARGV[1]
 local now = ARGV[2]
 local v = ARGV[3]
@@ -86,11 +90,15 @@ local function move(to)
     redis.call('HDEL', J, 'finished_at')
   end
 end
+"""
+    + HIT_FUNCTIONS
+    + """
 local function supersede(old)
   if not old or old == '' or old == v then return end
   if redis.call('ZREM', gkey('videos'), old) == 0 then return end
   append('op', 'replace', 'v', old, 'n', v)
   redis.call('HSET', P .. 'v:' .. old, 'state', 'deleted')
+  drop_hits(old, false)
   redis.call('ZREM', gkey('failed'), old)
   redis.call('ZADD', P .. 'gone', now, old)
   -- Its file may come back as it was: then it is not indexed any more.
@@ -130,6 +138,7 @@ local function warn(notes, limit)
 end
 local function is_open() local s = get('state') return s == 'queued' or s == 'encoding' end
 """
+)
 
 # ARGV 4..: alternating field, value (duration, codec, chunks, bounds ...). Returns 'ok' or 'gone'.
 PLAN_VIDEO = (
@@ -177,7 +186,11 @@ local chunks = tonumber(get('chunks') or '0')
 if tonumber(ARGV[4]) >= chunks then return 'unplanned' end
 local notes = cjson.decode(ARGV[8])
 local found = cjson.decode(ARGV[13])
+-- What came last: token of the watches that the codes were compared with, what matched (JSON), how many are kept.
+if (redis.call('HGET', P .. 'g:' .. get('generation'), 'watches') or '') ~= ARGV[#ARGV - 2] then return 'watches' end
+local groups = cjson.decode(ARGV[#ARGV - 1])
 if redis.call('HSETNX', P .. 'c:' .. v, ARGV[4], ARGV[5]) == 0 then return 'exists' end
+for _, group in ipairs(groups) do keep_group(group, tonumber(ARGV[#ARGV])) end
 redis.call('HSET', P .. 's:' .. v, ARGV[4], ARGV[6])
 local id = append('op', 'put', 'v', v, 'c', ARGV[4], 's', ARGV[6])
 redis.call('HINCRBY', V, 'frames', ARGV[7])
@@ -245,6 +258,7 @@ if ARGV[4] == '1' and tonumber(get('frames') or '0') > 0 then
   return 'kept'
 end
 if tonumber(get('done') or '0') > 0 then append('op', 'delete', 'v', v) end
+drop_hits(v, false)
 redis.call('ZADD', P .. 'gone', now, v)
 redis.call('ZREM', gkey('failed'), v)
 tally('frames', -tonumber(get('frames') or '0'))
@@ -261,6 +275,7 @@ DELETE_VIDEO = (
 local state = get('state')
 if not state or state == 'deleted' then return 'gone' end
 local id = append('op', 'delete', 'v', v)
+drop_hits(v, true)
 redis.call('ZREM', gkey('videos'), v)
 redis.call('ZREM', gkey('failed'), v)
 redis.call('ZADD', P .. 'gone', now, v)
@@ -326,5 +341,17 @@ redis.call('ZREM', gkey('failed'), v)
 redis.call('ZADD', P .. 'gone', now, v)
 redis.call('HSET', V, 'state', 'deleted')
 return 'ok'
+"""
+)
+
+# ARGV: 4 what the watches match among this video's stored frames (JSON), 5 how many are kept. Returns how many are new.
+KEEP_HITS = (
+    _COMMON
+    + """
+local state = get('state')
+if state ~= 'encoding' and state ~= 'indexed' then return 0 end
+local kept = 0
+for _, group in ipairs(cjson.decode(ARGV[4])) do kept = kept + keep_group(group, tonumber(ARGV[5]), 'stored') end
+return kept
 """
 )

@@ -17,6 +17,7 @@ from indexer import scripts
 from indexer.chunks import Chunk, decode_chunk, encode_chunk, value_sha
 from indexer.keys import Keys
 from indexer.records import Generation, NewVideo, VideoRecord, log_order
+from indexer.watch_table import MAX_HITS, NO_WATCHES, WatchTable, read_table
 
 __all__ = ["FORMAT", "Store", "check_fingerprint", "checked_chunk", "connect", "printable"]
 
@@ -47,6 +48,8 @@ class Store:
         self.keys = keys or Keys()
         self._plan = client.register_script(scripts.PLAN_VIDEO)
         self._commit = client.register_script(scripts.COMMIT_CHUNK)
+        # By the model's fingerprint, the watches that were compared with last; a token is good for one generation.
+        self._tables: dict[str, WatchTable] = {}
         self._fail = client.register_script(scripts.CLOSE_FAILED)
         self._cancel = client.register_script(scripts.CLOSE_CANCELLED)
         self._delete = client.register_script(scripts.DELETE_VIDEO)
@@ -352,13 +355,26 @@ class Store:
         notes = json.dumps([_note(warning) for warning in warnings])
         args: list[Any] = [chunk_number, value, value_sha(value), len(chunk), notes, *seconds, chunk.fingerprint]
         args.append(json.dumps(dict(found or {})))
-        reply = _text(self._commit(args=self._head(video) + args))
+        reply = self._commit_watched(video, chunk_number, chunk, args)
         if reply == "model":
             record = self.video(video)
             check_fingerprint(self.generation(record.generation), "that of the chunk", chunk.fingerprint)
         if reply == "unplanned":
             raise ConflictError(f"video {video} has no chunk {chunk_number} by its plan; plan it first")
         return reply
+
+    def _commit_watched(self, video: int, number: int, chunk: Chunk, args: list[Any]) -> str:
+        """Commit a chunk with what the watches of its generation match in it."""
+        while True:
+            table = self._tables.get(chunk.fingerprint, NO_WATCHES)
+            matched = json.dumps([match.to_message(video, number) for match in table.match(chunk)])
+            reply = _text(self._commit(args=[*self._head(video), *args, table.token, matched, MAX_HITS]))
+            if reply != "watches":
+                return reply
+            record = self.find_video(video)
+            if record is None:
+                return "gone"
+            self._tables[chunk.fingerprint] = read_table(self.redis, self.keys, record.generation, chunk.bits)
 
     def fail(self, video: int, stage: str, reason: str, *, retryable: bool) -> str:
         """End a video as failed (as indexed in part, if it has frames); "ok" or "gone"."""

@@ -136,7 +136,7 @@ class SuppressionLists:
         return int(np.diff(self._find(gallery, (example,)).ranges, axis=1).sum())
 
     def _find(self, gallery: Gallery, entries: tuple[Example, ...]) -> _Suppressed:
-        codes = np.stack([self._code(gallery.generation, entry) for entry in entries])
+        codes = np.stack([self.code(gallery.generation, entry) for entry in entries])
         radii = np.array([entry.radius for entry in entries], np.int32)
 
         def read(index: Index, _: Columns) -> NDArray[np.int64]:
@@ -145,7 +145,12 @@ class SuppressionLists:
         ids, position = gallery.look(read)
         return _Suppressed(position, entries, ranges_of_ids(ids))
 
-    def _code(self, generation: Generation, entry: Example) -> Codes:
+    def code(self, generation: Generation, entry: Example) -> Codes:
+        """Return an example's code by a generation's model, uint8 [ceil(bits / 8)].
+
+        Raises:
+            NotFoundError: If it was removed meanwhile.
+        """
         key = (generation.fingerprint, entry.id)
         if key not in self._codes:
             key_name = self._keys.suppression_pictures(generation.collection)

@@ -1,0 +1,168 @@
+"""Webhooks of watch-lists: how a message is signed, sent and checked. Receivers can use :func:`verify`.
+
+The headers are those of Standard Webhooks [0]: ``webhook-id`` (the idempotency key), ``webhook-timestamp`` and
+``webhook-signature``, an HMAC-SHA256 over id, timestamp and body.
+
+[0] Standard Webhooks, 2023, https://www.standardwebhooks.com
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import secrets
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+import httpx
+
+from hashreel.errors import BadInputError, ForbiddenError
+
+__all__ = ["Outcome", "check_url", "headers_of", "new_secret", "send", "verify"]
+
+PREFIX = "whsec_"
+TOLERANCE_S = 300.0
+PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a try.
+
+    Attributes:
+        ok: Whether the receiver took the message (a status of 200 to 299).
+        status: HTTP status; 0 without an answer.
+        reason: What was wrong; empty if nothing was.
+    """
+
+    ok: bool
+    status: int
+    reason: str = ""
+
+
+def new_secret() -> str:
+    """Return a fresh secret to sign with."""
+    return PREFIX + base64.b64encode(secrets.token_bytes(24)).decode()
+
+
+def headers_of(secret: str, message_id: str, body: bytes, at: float | None = None) -> dict[str, str]:
+    """Return the headers of a message.
+
+    Args:
+        secret: Of the watch.
+        message_id: The idempotency key.
+        body: As it is sent.
+        at: Seconds since 1970; None is now.
+    """
+    stamp = str(int(time.time() if at is None else at))
+    return {
+        "content-type": "application/json",
+        "user-agent": "hashreel",
+        "idempotency-key": message_id,
+        "webhook-id": message_id,
+        "webhook-timestamp": stamp,
+        "webhook-signature": _signature(secret, message_id, stamp, body),
+    }
+
+
+def verify(secret: str, headers: Mapping[str, str], body: bytes, *, tolerance_s: float = TOLERANCE_S) -> Any:
+    """Return the document of a received message, if it is one of ours and fresh.
+
+    Args:
+        secret: Of the watch, as shown when it was made.
+        headers: Of the request; names in lower case or of any case where the mapping does not care.
+        body: The body as it came, before any parsing.
+        tolerance_s: How old it may be.
+
+    Raises:
+        ForbiddenError: If the signature is not right, or the message is too old. Do not act on it then.
+
+    Example:
+        In a receiver::
+
+            message = verify("whsec_...", request.headers, request.body)
+            if message["id"] not in seen:
+                for hit in message["hits"]:
+                    print(hit["source"], hit["time_ms"])
+    """
+    known = {name.lower(): value for name, value in headers.items()}
+    stamp, message_id = known.get("webhook-timestamp", ""), known.get("webhook-id", "")
+    if not stamp.isascii() or not stamp.isdigit() or abs(time.time() - int(stamp)) > tolerance_s:
+        raise ForbiddenError(f"the message's timestamp is {stamp!r}; accepted: within {tolerance_s:.0f} s of now")
+    wanted = _signature(secret, message_id, stamp, body)
+    given = known.get("webhook-signature", "").split(" ")
+    if not any(hmac.compare_digest(wanted.encode(), signature.encode()) for signature in given):
+        raise ForbiddenError("the message's signature is not of this secret; it was changed, or somebody else sent it")
+    return json.loads(body)
+
+
+def check_url(url: str, allowed: Collection[str]) -> SplitResult:
+    """Return the parts of a webhook's address, if messages may be sent there.
+
+    Args:
+        url: The address.
+        allowed: Hosts, each by its name alone (then on the usual ports only) or as HOST:PORT.
+
+    Raises:
+        BadInputError: If it is no http(s) address, or carries a password or a fragment.
+        ForbiddenError: If its host is not allowed.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = (parts.hostname or "").lower(), parts.port or PORTS.get(parts.scheme, 0)
+    except ValueError as exc:
+        raise BadInputError(f"the webhook {url!r} is no address: {exc}") from exc
+    if parts.scheme not in PORTS or not host or not url.isascii() or any(char <= " " for char in url):
+        raise BadInputError(f"the webhook {url!r} is no http or https address; expected https://host/path")
+    if parts.username is not None or parts.password is not None or parts.fragment:
+        raise BadInputError("a webhook's address has no user, password or fragment; put a token into its query")
+    shown = f"[{host}]" if ":" in host else host
+    names = {f"{shown}:{port}"} | ({shown} if port == PORTS[parts.scheme] else set[str]())
+    if not names & {entry.lower() for entry in allowed}:
+        listed = ", ".join(sorted(allowed)) or "none"
+        raise ForbiddenError(
+            f"webhooks to {shown}:{port} are not allowed; allowed hosts: {listed} (webhook_hosts, "
+            "HASHREEL_WEBHOOK_HOSTS)"
+        )
+    return parts
+
+
+def send(url: str, allowed: Collection[str], headers: Mapping[str, str], body: bytes, timeout_s: float) -> Outcome:
+    """Send a message once. Redirects are not followed, proxies of the environment not used, answers not read.
+
+    Args:
+        url: Where to.
+        allowed: See :func:`check_url`; looked at again, since the list may have changed.
+        headers: See :func:`headers_of`.
+        body: The message.
+        timeout_s: Longest wait for connection and answer, each.
+    """
+    try:
+        check_url(url, allowed)
+        with (
+            httpx.Client(timeout=timeout_s, follow_redirects=False, trust_env=False) as client,
+            client.stream("POST", url, headers=dict(headers), content=body) as response,
+        ):
+            status = response.status_code
+    except (BadInputError, ForbiddenError) as exc:
+        return Outcome(False, 0, str(exc))
+    except (httpx.HTTPError, httpx.InvalidURL) as exc:
+        return Outcome(False, 0, f"{type(exc).__name__}: {exc}")
+    if 300 <= status < 400:
+        return Outcome(False, status, f"the receiver answered {status}; redirects are not followed")
+    return Outcome(True, status) if status < 300 else Outcome(False, status, f"the receiver answered {status}")
+
+
+def _signature(secret: str, message_id: str, stamp: str, body: bytes) -> str:
+    try:
+        key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
+    except (binascii.Error, ValueError) as exc:
+        raise BadInputError("the secret is not one of ours; expected whsec_ and base64") from exc
+    signed = f"{message_id}.{stamp}.".encode() + body
+    return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
