@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from encoder.damage import DecodeWarning
@@ -11,7 +14,7 @@ from encoder.scaling import Image, scale_short_side
 from encoder.video import KeyFrame
 from hashreel.errors import HashreelError, NotFoundError
 
-__all__ = ["PICTURE_SUFFIXES", "iter_folder_frames", "key_frame_names", "load_folder_frame"]
+__all__ = ["PICTURE_SUFFIXES", "folder_sha", "iter_folder_frames", "key_frame_names", "load_folder_frame"]
 
 # No .gif: a gif in an archive is a short film more often than a key-frame.
 PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
@@ -21,6 +24,16 @@ STEP_MS = 1000
 def key_frame_names(folder: Path) -> list[str]:
     """Return the names of a folder's pictures (by suffix) in natural order; the n-th has the time n seconds."""
     return [name for name in picture_names(folder) if Path(name).suffix.lower() in PICTURE_SUFFIXES]
+
+
+def folder_sha(folder: Path) -> str:
+    """Return the SHA-256 over the names and contents of a folder's pictures, hex."""
+    whole = hashlib.sha256()
+    for name in key_frame_names(folder):
+        with suppress(OSError), (folder / name).open("rb") as file:  # a broken link is told of when it is read
+            part = hashlib.file_digest(file, "sha256")
+            whole.update(os.fsencode(name) + b"\0" + part.digest())
+    return whole.hexdigest()
 
 
 def iter_folder_frames(folder: Path, *, short_side: int, warnings: list[DecodeWarning]) -> Iterator[KeyFrame]:

@@ -80,7 +80,7 @@ __all__ = [
     "Watches",
 ]
 
-VideoState = Literal["queued", "encoding", "indexed", "failed", "cancelled"]
+VideoState = Literal["queued", "encoding", "indexed", "failed", "cancelled", "skipped"]
 JobState = Literal["queued", "running", "done", "cancelled"]
 Lane = Literal["interactive", "bulk"]
 Scope = Literal["read", "write", "admin"]
@@ -445,7 +445,10 @@ class VideoModel(_Reply):
     job: str = ""
     added_at: float = 0.0
     warnings: list[Warn] = []
-    reason: Annotated[str, Field(description="Why it failed, where it did.")] = ""
+    reason: Annotated[str, Field(description="Why it failed or was skipped, where it was.")] = ""
+    same_as: Annotated[
+        int | None, Field(description="The video with the same content, where this one was skipped for it.")
+    ] = None
 
 
 class Videos(_Reply):
@@ -509,7 +512,7 @@ class JobCounts(_Reply):
     indexed: int = 0
     failed: int = 0
     cancelled: int = 0
-    skipped: Annotated[int, Field(description="Indexed already; nothing to do.")] = 0
+    skipped: Annotated[int, Field(description="Indexed already, under this name or another; nothing to do.")] = 0
 
 
 class JobModel(_Reply):

@@ -134,6 +134,7 @@ class Keys:
             self.contents,
             self.places,
             self.misses,
+            self.holders,
             self.watch_entries,
             self.watch_todo,
             self.watch_fresh,
@@ -146,7 +147,8 @@ class Keys:
 
     def of_video(self, video: int | str) -> list[str]:
         """Return all keys of a video."""
-        return [self.video(video), self.chunks(video), self.shas(video), self.hits_of_video(video)]
+        parts = (self.video, self.chunks, self.shas, self.members, self.copies, self.hits_of_video)
+        return [part(video) for part in parts]
 
     def generation(self, generation: str) -> str:
         """Hash: model, fingerprint, bits."""
@@ -179,6 +181,18 @@ class Keys:
     def misses(self, generation: str) -> str:
         """Sorted set, all scores 0: PLACE:VIDEO of the failed attempts at a place that nothing was indexed at since."""
         return self._key("g", generation, "misses")
+
+    def holders(self, generation: str) -> str:
+        """Hash: identity of a content (its SHA-256 and the key-frame policy) to the video that holds it."""
+        return self._key("g", generation, "holders")
+
+    def members(self, video: int | str) -> str:
+        """String: names of the files of a picture folder or an archive, by the second, packed."""
+        return self._key("m", video)
+
+    def copies(self, video: int | str) -> str:
+        """Set: videos that were skipped because this one has the same content."""
+        return self._key("same", video)
 
     def video(self, video: int | str) -> str:
         """Hash: metadata of a video."""

@@ -71,6 +71,7 @@ class NewVideo:
         content: What tells later that the same source was indexed already.
         place: What tells that another one is of the same name and policy, whatever its content; empty: none is.
         replaces: Number of the video that this one replaces when it is complete.
+        again: Encode it even if the same content is indexed already.
     """
 
     source: str
@@ -84,6 +85,7 @@ class NewVideo:
     place: str = ""
     failure: tuple[str, str] | None = None
     replaces: int | None = None
+    again: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,8 @@ class VideoRecord:
     replaces: int | None
     content: str = ""
     found: dict[str, int] = field(default_factory=dict)
+    again: bool = False
+    same_as: int | None = None
 
     @classmethod
     def from_redis(cls, video: int, raw: Mapping[bytes, bytes]) -> VideoRecord:
@@ -157,5 +161,7 @@ class VideoRecord:
             retryable=text("retryable") == "1",
             replaces=int(text("replaces")) if text("replaces") else None,
             content=text("content"),
+            again=text("again") == "1",
+            same_as=int(text("same_as")) if text("same_as") else None,
             found={name[len(FOUND) :].decode(): int(count) for name, count in raw.items() if name.startswith(FOUND)},
         )

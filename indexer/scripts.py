@@ -93,6 +93,50 @@ end
 """
     + HIT_FUNCTIONS
     + """
+-- What a video holds is known by its identity (content and policy). A copy of it under another name is not encoded: it
+-- is 'skipped' and names the holder. When the holder goes, its copies are taken up again, or end with it.
+local function forget(key, field, value)
+  if field and redis.call('HGET', key, field) == value then redis.call('HDEL', key, field) end
+end
+local function end_copy(copy, state, reason)
+  local C = P .. 'v:' .. copy
+  if redis.call('HGET', C, 'state') ~= 'skipped' then return end
+  redis.call('HDEL', C, 'same_as')
+  redis.call('HSET', C, 'state', state, 'reason', reason)
+  forget(gkey('contents'), redis.call('HGET', C, 'content'), copy)
+  local J = P .. 'j:' .. (redis.call('HGET', C, 'job') or '')
+  if redis.call('EXISTS', J) == 1 then
+    redis.call('HINCRBYFLOAT', J, 'n_skipped', -1)
+    redis.call('HINCRBYFLOAT', J, 'n_' .. state, 1)
+    if state == 'queued' then redis.call('HDEL', J, 'finished_at') end
+  end
+  if state == 'queued' then redis.call('ZADD', P .. 'units:queued', now, copy .. ':plan') end
+end
+local function leave(holder, reason)
+  forget(gkey('holders'), redis.call('HGET', P .. 'v:' .. holder, 'identity'), holder)
+  local job = redis.call('HGET', P .. 'v:' .. holder, 'job')
+  for _, copy in ipairs(redis.call('SMEMBERS', P .. 'same:' .. holder)) do
+    -- Whoever cancels a job does not want its copies to begin.
+    local is_cancelled = reason or redis.call('HGET', P .. 'j:' .. (job or ''), 'is_cancelled') == '1'
+      and redis.call('HGET', P .. 'v:' .. copy, 'job') == job
+    end_copy(copy, is_cancelled and 'cancelled' or 'queued', reason or '')
+  end
+  redis.call('DEL', P .. 'same:' .. holder)
+end
+local function leave_to(old, new)
+  local identity = redis.call('HGET', P .. 'v:' .. old, 'identity')
+  local holder = redis.call('HGET', P .. 'v:' .. old, 'same_as')
+  if holder then redis.call('SREM', P .. 'same:' .. holder, old) end
+  if not identity or identity ~= redis.call('HGET', P .. 'v:' .. new, 'identity') or get('state') ~= 'indexed' then
+    return leave(old)
+  end
+  if redis.call('HGET', gkey('holders'), identity) == old then redis.call('HSET', gkey('holders'), identity, new) end
+  for _, copy in ipairs(redis.call('SMEMBERS', P .. 'same:' .. old)) do
+    redis.call('HSET', P .. 'v:' .. copy, 'same_as', new)
+    redis.call('SADD', P .. 'same:' .. new, copy)
+  end
+  redis.call('DEL', P .. 'same:' .. old)
+end
 local function supersede(old)
   if not old or old == '' or old == v then return end
   if redis.call('ZREM', gkey('videos'), old) == 0 then return end
@@ -106,6 +150,7 @@ local function supersede(old)
   if content and redis.call('HGET', gkey('contents'), content) == old then
     redis.call('HDEL', gkey('contents'), content)
   end
+  leave_to(old, v)
 end
 -- Failed attempts at a place are members PLACE:VIDEO, so that one that succeeds finds those before it.
 local function miss()
@@ -140,15 +185,82 @@ local function is_open() local s = get('state') return s == 'queued' or s == 'en
 """
 )
 
-# ARGV 4..: alternating field, value (duration, codec, chunks, bounds ...). Returns 'ok' or 'gone'.
+# ARGV 4..: alternating field, value (duration, codec, chunks, bounds ...); that of 'members' gets a key of its own.
+# Returns 'ok', 'planned', 'gone', or 'same' where the content is held by another video already.
 PLAN_VIDEO = (
     _COMMON
     + """
 if not is_open() then return 'gone' end
 if get('chunks') and get('chunks') ~= '0' then return 'planned' end
-local fields = {}
-for i = 4, #ARGV do fields[#fields + 1] = ARGV[i] end
+-- Tags that the holder lacks are set there, so that filters find the content by the copy's tags, too.
+local function lend_tags(H, holder)
+  local tags, differing, is_new = cjson.decode(redis.call('HGET', H, 'tags') or '{}'), {}, false
+  for name, value in pairs(cjson.decode(get('tags') or '{}')) do
+    if tags[name] == nil then
+      tags[name], is_new = value, true
+    elseif tags[name] ~= value then
+      differing[#differing + 1] = name
+    end
+  end
+  if is_new then
+    local text = cjson.encode(tags)
+    redis.call('HSET', H, 'tags', text)
+    append('op', 'meta', 'v', holder, 'tags', text)
+  end
+  return #differing > 0 and '; its tags differ in ' .. table.concat(differing, ', ') or ''
+end
+-- The same file with another time of change: the record of what is indexed takes the new time, and this one goes.
+local function touch(H, holder)
+  forget(gkey('contents'), redis.call('HGET', H, 'content'), holder)
+  for _, name in ipairs({'size', 'modified_ns', 'path', 'content', 'version'}) do
+    local value = get(name)
+    if value then redis.call('HSET', H, name, value) end
+  end
+  local job = job_key()
+  if job then
+    redis.call('LINSERT', job .. ':videos', 'AFTER', v, holder)
+    redis.call('LREM', job .. ':videos', 1, v)
+  end
+  redis.call('ZREM', gkey('videos'), v)
+  redis.call('ZADD', P .. 'gone', now, v)
+  redis.call('HSET', V, 'state', 'deleted')
+end
+local function skip(holder)
+  local H = P .. 'v:' .. holder
+  local differing = lend_tags(H, holder)
+  local is_indexed = redis.call('HGET', H, 'state') == 'indexed'
+  move('skipped')
+  local place, content = get('place'), get('content')
+  local is_touched = place and place ~= '' and redis.call('HGET', H, 'place') == place
+  if is_touched then touch(H, holder) end
+  if content and content ~= '' and (is_indexed or not is_touched) then
+    redis.call('HSET', gkey('contents'), content, is_touched and holder or v)
+  end
+  forget_miss()
+  if is_touched then return end
+  local reason = 'the same content is ' .. (is_indexed and 'indexed as' or 'on its way as') .. ' video ' .. holder
+  reason = reason .. ' (' .. redis.call('HGET', H, 'source') .. ')' .. differing
+  redis.call('HSET', V, 'same_as', holder, 'reason', reason)
+  redis.call('SADD', P .. 'same:' .. holder, v)
+  settle()
+end
+local fields, identity, members = {}, '', ''
+for i = 4, #ARGV, 2 do
+  if ARGV[i] == 'members' then members = ARGV[i + 1]
+  else
+    fields[#fields + 1], fields[#fields + 2] = ARGV[i], ARGV[i + 1]
+    if ARGV[i] == 'identity' then identity = ARGV[i + 1] end
+  end
+end
+local holder = identity ~= '' and redis.call('HGET', gkey('holders'), identity)
 redis.call('HSET', V, unpack(fields))
+if holder and holder ~= v and get('again') ~= '1' then
+  redis.call('HSET', V, 'chunks', 0, 'bounds', '[]')
+  skip(holder)
+  return 'same'
+end
+if identity ~= '' then redis.call('HSETNX', gkey('holders'), identity, v) end
+if members ~= '' then redis.call('SET', P .. 'm:' .. v, members) end
 if not get('planned') then
   -- How many key-frames a codec or a scene detector finds is a guess, put right by those that are found.
   local policy = cjson.decode(get('policy') or '{}')
@@ -212,6 +324,7 @@ if get('frames') == '0' then
   redis.call('ZADD', gkey('failed'), now, v)
   miss()
   move('failed')
+  leave(v)
   return id
 end
 move('indexed')
@@ -223,6 +336,8 @@ if content and content ~= '' then
   supersede(redis.call('HGET', gkey('contents'), content))
   redis.call('HSET', gkey('contents'), content, v)
 end
+local identity = get('identity')
+if identity then redis.call('HSETNX', gkey('holders'), identity, v) end
 return id
 """
 )
@@ -242,6 +357,7 @@ else
   miss()
   move('failed')
 end
+leave(v)
 return 'ok'
 """
 )
@@ -255,6 +371,7 @@ if ARGV[4] == '1' and tonumber(get('frames') or '0') > 0 then
   unplan(false)
   warn({{stage = 'cancel', reason = 'cancelled before the end; the frames so far were kept'}}, 100)
   move('indexed')
+  leave(v)
   return 'kept'
 end
 if tonumber(get('done') or '0') > 0 then append('op', 'delete', 'v', v) end
@@ -265,6 +382,7 @@ tally('frames', -tonumber(get('frames') or '0'))
 unplan(true)
 redis.call('HSET', V, 'frames', '0')
 move('cancelled')
+leave(v)
 return 'ok'
 """
 )
@@ -288,6 +406,9 @@ local place = get('place')
 if place and place ~= '' and redis.call('HGET', gkey('places'), place) == v then
   redis.call('HDEL', gkey('places'), place)
 end
+local holder = get('same_as')
+if holder then redis.call('SREM', P .. 'same:' .. holder, v) end
+leave(v, 'the same content was deleted as video ' .. v .. '; enqueue this source again to index it')
 if is_open() then
   unplan(false)
   move('cancelled')

@@ -319,8 +319,18 @@ class Store:
 
     # Changes
 
-    def plan(self, video: int, fields: Mapping[str, str | int]) -> str:
-        """Store what probing found out and the chunk borders; "ok", "planned" (already) or "gone"."""
+    def plan(self, video: int, fields: Mapping[str, str | int | bytes]) -> str:
+        """Store what probing found out and the chunk borders.
+
+        Args:
+            video: Video number.
+            fields: Fields of the record. ``identity`` tells the same content with the same policy; ``members`` are the
+                names of the files inside, packed, and are kept apart.
+
+        Returns:
+            "ok", "planned" (already), "gone", or "same": another video has the same identity, so this one ends as
+            skipped.
+        """
         flat = [part for pair in fields.items() for part in pair]
         return _text(self._plan(args=[*self._head(video), *flat]))
 
@@ -418,7 +428,8 @@ class Store:
         records = self.find_videos(int(member) for member in oldest)
         with self.redis.pipeline(transaction=True) as pipe:
             for member, record in zip(oldest, records, strict=True):
-                pipe.delete(self.keys.chunks(int(member)), self.keys.shas(int(member)))
+                of_video = (self.keys.chunks, self.keys.shas, self.keys.members, self.keys.copies)
+                pipe.delete(*[part(int(member)) for part in of_video])
                 if record is None or record.state == "deleted":
                     pipe.delete(self.keys.video(int(member)))
                 pipe.zrem(self.keys.gone, member)
@@ -532,6 +543,8 @@ def _new_record(generation: str, job: str, new: NewVideo, now: float) -> dict[st
     }
     if new.failure:
         record |= {"stage": new.failure[0], "reason": _reason(new.failure[1]), "retryable": 1}
+    if new.again:
+        record["again"] = 1
     if new.replaces is not None:
         record["replaces"] = new.replaces
     return record

@@ -128,4 +128,5 @@ def video_model(record: VideoRecord) -> VideoModel:
         added_at=record.added_at,
         warnings=[Warn(**warning) for warning in record.warnings],
         reason=record.reason,
+        same_as=record.same_as,
     )

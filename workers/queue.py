@@ -166,7 +166,7 @@ class JobQueue:
         if not request.again:
             self._skip(job, [(known, new.tags) for new, known in pairs if known is not None])
             pairs = [(new, None) for new, known in pairs if known is None]
-        fresh = [replace(new, replaces=known) for new, known in pairs]
+        fresh = [replace(new, replaces=known, again=request.again) for new, known in pairs]
         self._begin(generation, job, lane, fresh)
 
     def _begin(self, generation: Generation, job: str, lane: Lane, fresh: Sequence[NewVideo]) -> None:
@@ -206,7 +206,7 @@ class JobQueue:
         numbers = self._store.video_numbers(live.id)
         for first in range(0, len(numbers), REENCODE_SLICE):
             records = self._store.find_videos(numbers[first : first + REENCODE_SLICE])
-            wanted = [r for r in records if r is not None and r.state == "indexed"]
+            wanted = [r for r in records if r is not None and r.state in {"indexed", "skipped"}]
             fresh = [new for record in wanted if (new := self._renewed(target, job, record)) is not None]
             self._begin(target, job, "bulk", fresh)
             self._store.redis.hset(self._store.keys.job(job), "open_until", time.time() + OPEN_S)
@@ -217,6 +217,7 @@ class JobQueue:
         """Return a video's source as one to index anew; None if the target has it."""
         source = next(iter(self._roots.expand(record.path or record.source)))
         new = _new_video(replace(source, name=record.source), record.policy, record.tags)
+        new = replace(new, again=record.again)
         known = self._store.find_content(target.id, new.content)
         if known is not None:
             self._skip(job, [(known, record.tags)])
@@ -302,6 +303,7 @@ class JobQueue:
     def _retry_one(self, record: VideoRecord) -> None:
         source = next(iter(self._roots.expand(record.path or record.source)))
         new = _new_video(replace(source, name=record.source), record.policy, record.tags, replaces=record.replaces)
+        new = replace(new, again=record.again)
         fingerprint = self._store.generation(record.generation).fingerprint
         enlist = self._enlisting(record.job, fingerprint, self._dispatcher.lane_of(record.job))
         number = self._store.retry(record, new, first_unit=_first_unit, also=enlist)

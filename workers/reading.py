@@ -6,11 +6,12 @@ Nothing here changes a record; the functions may be called from several threads 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from encoder.folders import iter_folder_frames
+from encoder.folders import folder_sha, iter_folder_frames
 from encoder.policies import Every, Scenes, parse_policy
 from encoder.probing import probe
 from encoder.video import KeyFrame, iter_key_frames
@@ -50,7 +51,8 @@ class SourceReader:
         """
         _check_unchanged(record)
         if record.kind == "pictures":
-            return {"chunks": 1, "bounds": "[0]", "codec": "pictures"}
+            sha = folder_sha(Path(record.path))
+            return {"chunks": 1, "bounds": "[0]", "codec": "pictures"} | _identity(record, sha)
         info = probe(record.path)
         bounds = chunk_bounds(parse_policy(record.policy), info.duration_ms, self._settings.chunk_s)
         return {
@@ -60,8 +62,7 @@ class SourceReader:
             "width": info.width,
             "height": info.height,
             "codec": info.codec,
-            "sha256": _file_sha(record.path),
-        }
+        } | _identity(record, _file_sha(record.path))
 
     def frames(
         self, record: VideoRecord, chunk: int, *, short_side: int, warnings: list[DecodeWarning]
@@ -110,6 +111,12 @@ def _check_unchanged(record: VideoRecord) -> None:
     info = Path(record.path).stat()
     if (info.st_size, info.st_mtime_ns) != (record.size, record.modified_ns):
         raise SourceChangedError
+
+
+def _identity(record: VideoRecord, sha: str) -> dict[str, str | int]:
+    """Return the fields by which the same content is known under any name: its SHA-256, and that with the policy."""
+    text = json.dumps([sha, record.kind, record.policy], sort_keys=True)
+    return {"sha256": sha, "identity": hashlib.sha256(text.encode()).hexdigest()[:32]}
 
 
 def _file_sha(path: str) -> str:

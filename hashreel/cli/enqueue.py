@@ -44,7 +44,7 @@ from hashreel.cli.reports import report_job
 )
 @click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="Tag of all these videos; repeatable.")
 @click.option("--collection", help="Collection to index into.")
-@click.option("--again", is_flag=True, help="Encode sources that are indexed already once more.")
+@click.option("--again", is_flag=True, help="Encode what is indexed already once more, also under another name.")
 @click.option("--wait", is_flag=True, help="Wait for the end; exit code 1 if a source failed.")
 @client_options
 @json_option

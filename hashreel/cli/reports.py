@@ -68,12 +68,20 @@ def failure_table(failures: Iterable[Failure]) -> None:
     print_table(("source", "outcome", "stage", "reason", "retry"), rows)
 
 
+MAX_COPIES = 20
+
+
 def report_job(client: Client, job: JobModel) -> None:
     """Print how a job ended: the counts, and every failure of it."""
     counts = job.counts
     parts = [f"{counts.indexed} indexed"]
     parts += [f"{number} {name}" for name in ("failed", "cancelled", "skipped") if (number := getattr(counts, name))]
     click.echo(f"job {job.id} {job.state}: {counts.total} sources = {' + '.join(parts)}; {job.frames} key-frames")
+    copies = [video for video in client.videos(state="skipped") if video.job == job.id] if counts.skipped else []
+    for video in copies[:MAX_COPIES]:
+        click.echo(f"skipped {video.source}: {video.reason}")
+    if len(copies) > MAX_COPIES:
+        click.echo(f"... and {len(copies) - MAX_COPIES} more; `hashreel videos --state skipped` lists them")
     failures = list(client.failures(job=job.id))
     if failures:
         failure_table(failures)

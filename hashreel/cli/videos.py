@@ -16,7 +16,7 @@ from hashreel.schemas import VideoModel
 @click.group(cls=OptionsAnywhere, invoke_without_command=True, epilog="Example: hashreel videos --tag case=17")
 @click.option(
     "--state",
-    type=click.Choice(["queued", "encoding", "indexed", "failed", "cancelled"]),
+    type=click.Choice(["queued", "encoding", "indexed", "failed", "cancelled", "skipped"]),
     help="Only videos in this state.",
 )
 @click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="Only videos with this tag; repeatable.")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 from farm import Farm, make_clips
 from gallery_mirror import wait_until
 
@@ -40,10 +38,11 @@ def order_of_commits(farm: Farm) -> list[int]:
 def test_videos_that_are_waited_for_are_done_before_an_archive_which_is_not_starved(farm: Farm) -> None:
     (clip,) = make_clips(farm.folder / "made", 1, seconds=1.0)
     names = [f"archive/{n:03}.mp4" for n in range(BULK)] + [f"new/{n:03}.mp4" for n in range(WAITED_FOR)]
-    for name in names:
+    for number, name in enumerate(names):
         path = farm.folder / "clips" / name
         path.parent.mkdir(exist_ok=True)
-        shutil.copyfile(clip, path)
+        # Bytes at the end make another content of it: copies would not be encoded.
+        path.write_bytes(clip.read_bytes() + bytes(number))
     archive = farm.enqueue("clips/archive")
     # The last one is asked for when the worker is in the midst of the archive; the others wait already.
     first: list[JobModel] = [farm.enqueue(f"clips/{name}") for name in names[BULK:-1]]
