@@ -54,6 +54,17 @@ class Settings(BaseSettings):
     ] = "auto"
     device: Annotated[str, Field(description="auto, cpu, cuda.")] = "auto"
     threads: Annotated[int, Field(ge=0, le=256, description="Threads of the network; 0 shares the cores out.")] = 0
+    decoders: Annotated[
+        int, Field(ge=0, le=256, description="Chunks that a worker process decodes at once; 0 shares the cores out.")
+    ] = 0
+    decode_bytes: Annotated[
+        int,
+        Field(
+            ge=1024,
+            description="Memory that the decoders of a worker process may take together; a video of larger frames is "
+            "decoded by itself.",
+        ),
+    ] = 2048 * MIB
     chunk_s: Annotated[
         float, Field(ge=10, le=7200, description="Length of a chunk, the unit of work, in seconds of video.")
     ] = 600.0

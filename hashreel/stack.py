@@ -38,6 +38,7 @@ READY_WAIT_S = 180.0
 LINGER_S = 60.0
 CLIENT_GRACE_S = 5.0
 WORKER_GRACE_S = 10.0
+WORKER_DRAIN_S = 8.0
 SERVICE_GRACE_S = 5.0
 REDIS_GRACE_S = 10.0
 
@@ -158,8 +159,8 @@ class Stack:
             if self._settings.redis_url is None:
                 self._start_redis()
             environment = self._settings.environment()
-            for name in ("serve", "worker"):
-                self._start_child(name, python_command(name), environment)
+            self._start_child("serve", python_command("serve"), environment)
+            self._start_child("worker", python_command("worker", "--drain", str(WORKER_DRAIN_S)), environment)
             self._wait_ready()
             state = {
                 "url": self.url,

@@ -9,31 +9,27 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import redis
-
-from encoder.analysis import Analysis, concept_bits
-from encoder.codes import num_code_bytes
 from encoder.damage import DecodeWarning
 from encoder.hygiene import Sieve
 from encoder.policies import parse_policy
-from encoder.video import KeyFrame
 from hashreel.errors import DecodeError, ForbiddenError, HashreelError, NotFoundError, UnavailableError
-from indexer.areas import area_levels
-from indexer.chunks import MAX_FRAMES, Chunk
 from indexer.records import VideoRecord
 from indexer.store import check_fingerprint, printable
+from workers.chunk_work import StageSeconds, empty_chunk, encode_frames, warning_note
 from workers.messages import Unit
 from workers.metrics import chunk_committed, unit_failed
+from workers.patience import insist
 from workers.reading import SourceChangedError, SourceReader
+from workers.room import Room, decoder_bytes
 
 if TYPE_CHECKING:
-    from encoder.model import Model
+    from encoder.batching import Batcher
     from hashreel.settings import Settings
+    from indexer.chunks import Chunk
     from indexer.store import Store
     from workers.units import Units
 
@@ -41,52 +37,53 @@ __all__ = ["UnitRunner"]
 
 logger = logging.getLogger(__name__)
 
-BATCH = 32
 CHECK_S = 2.0
 BACKOFF_S = 5.0
-Result = TypeVar("Result")
+# These sources will be no better at the next try.
+FINAL = (NotFoundError, ForbiddenError, FileNotFoundError, PermissionError, SourceChangedError)
 
 
 class CancelledUnitError(HashreelError):
     """The video was cancelled or deleted while it was being encoded."""
 
 
-@dataclass
-class _Clock:
-    """Seconds spent on each stage of a chunk."""
-
-    decode_s: float = 0.0
-    encode_s: float = 0.0
+class ReturnedUnitError(HashreelError):
+    """The worker has to end before the unit could be finished."""
 
 
 class UnitRunner:
-    """Runs units with one model.
+    """Runs units with one model, one at a time; a process has one runner for each unit that it runs at a time.
 
     Args:
         store: The stored state.
         units: Records of the units.
-        model: Makes the codes.
+        batcher: Makes the codes; the runners of a process share it.
         settings: Chunk length and limits.
-        worker: Name of this worker, for claims.
+        worker: Name for claims and the lease; no other runner has it.
         send: Called with units that are to be sent to the queue.
+        room: Says which units may run side by side; the runners of a process share it.
     """
 
     def __init__(
         self,
         store: Store,
         units: Units,
-        model: Model,
+        batcher: Batcher,
         settings: Settings,
         worker: str,
         send: Callable[[Sequence[Unit]], None],
+        room: Room | None = None,
     ) -> None:
         self._store = store
         self._units = units
-        self._model = model
+        self._batcher = batcher
+        self._model = batcher.model
         self._settings = settings
-        self._reader = SourceReader(settings)
+        self._reader = SourceReader(settings, store)
         self._worker = worker
         self._send = send
+        self._room = room or Room(settings.decode_bytes)
+        self._must_return = threading.Event()
         self._current: Unit | None = None
         self._leasing = threading.Lock()
         self._checked_at = 0.0
@@ -95,16 +92,36 @@ class UnitRunner:
 
     def run(self, unit: Unit) -> None:
         """Claim a unit and do it; nothing happens if it is done, cancelled or runs elsewhere."""
+        following: Unit | None = unit
+        while following is not None:
+            # The first chunk follows its plan at once: a short video costs one message.
+            with self._place(following) as is_free:
+                following = self._run(following) if is_free else None
+
+    def _place(self, unit: Unit) -> AbstractContextManager[bool]:
+        """Wait for room before the claim: what waits is not blamed for the death of a worker."""
+        was_started = insist(lambda: self._units.tries(unit)) > 0
+        record = insist(lambda: self._store.find_video(unit.video))
+        wanted = decoder_bytes(record.width, record.height) if record else 0
+        return self._room.hold(wanted, alone=was_started)
+
+    def _run(self, unit: Unit) -> Unit | None:
+        """Do a unit under a claim; return the one that follows from it, if there is one."""
         self._hold(unit)
+        attempt = secrets.token_hex(8)
         try:
-            attempt = secrets.token_hex(8)
-            claim = _insist(lambda: self._units.claim(unit, self._worker, self._settings.max_tries, attempt))
+            claim = insist(lambda: self._units.claim(unit, self._worker, self._settings.max_tries, attempt))
             if claim == "run":
-                self._guarded(unit)
-            elif claim == "poison":
+                return self._guarded(unit)
+            if claim == "poison":
                 self._give_up(unit, "worker", f"its worker died or hung {self._settings.max_tries} times on it")
+            return None
         finally:
             self._hold(None)
+
+    def give_back(self) -> None:
+        """Put the unit that runs back to the queue at its next key-frame; called by another thread."""
+        self._must_return.set()
 
     def renew(self) -> None:
         """Say once more that this worker lives; called by another thread, also in the middle of a unit.
@@ -119,56 +136,64 @@ class UnitRunner:
     def _hold(self, unit: Unit | None) -> None:
         with self._leasing:
             self._current = unit
-            _insist(lambda: self._units.lease(self._worker, unit, self._settings.worker_lease_s))
+            insist(lambda: self._units.lease(self._worker, unit, self._settings.worker_lease_s))
 
-    def _guarded(self, unit: Unit) -> None:
+    def end_lease(self) -> None:
+        """Give the lease back; RedisError if Redis does not answer."""
+        self._units.end_lease(self._worker)
+
+    def _guarded(self, unit: Unit) -> Unit | None:
         try:
             following = self._do(unit)
         except CancelledUnitError:
             following = None
-        except DecodeError as exc:
+        except ReturnedUnitError:
+            insist(lambda: self._units.release(unit, worker=self._worker, is_counted=False))
+            return None
+        except Exception as exc:  # noqa: BLE001 - sorted by what it asks for, and recorded
+            self._failed(unit, exc)
+            return None
+        insist(lambda: self._units.finish([unit]))
+        return following
+
+    def _failed(self, unit: Unit, exc: Exception) -> None:
+        """Try a unit again later, or give it up, whichever its failure asks for."""
+        if isinstance(exc, DecodeError):
             self._give_up(unit, "decode", str(exc))
-            return
-        except (NotFoundError, ForbiddenError, FileNotFoundError, PermissionError, SourceChangedError) as exc:
+        elif isinstance(exc, FINAL):
             self._give_up(unit, "source", _plain(exc))
-            return
-        except (UnavailableError, OSError) as exc:
+        elif isinstance(exc, UnavailableError | OSError):
             # A network file system that is away comes back.
             self._try_later(unit, "source", _plain(exc))
-            return
-        except Exception as exc:
-            logger.exception("unit failed", extra={"action": "unit_failed", "job": self._job, "unit": str(unit)})
+        else:
+            about = {"action": "unit_failed", "job": self._job, "unit": str(unit)}
+            logger.error("unit failed", exc_info=exc, extra=about)
             self._try_later(unit, "encode", f"{type(exc).__name__}: {exc}")
-            return
-        _insist(lambda: self._units.finish([unit]))
-        if following is not None:
-            # The first chunk follows at once in the same process: a short video costs one message.
-            self.run(following)
 
     def _do(self, unit: Unit) -> Unit | None:
         """Do a unit; return the one that follows from it, if there is one."""
         if unit.chunk is None:
             return self._plan(unit.video)
-        self._encode(unit.video, unit.chunk)
+        self._encode(unit, unit.chunk)
         return None
 
     def _try_later(self, unit: Unit, stage: str, reason: str) -> None:
-        tries = _insist(lambda: self._units.tries(unit))
+        tries = insist(lambda: self._units.tries(unit))
         if tries >= self._settings.max_tries:
             self._give_up(unit, stage, reason)
         else:
             unit_failed(stage, is_final=False)
-            _insist(lambda: self._units.release(unit, worker=self._worker, delay_s=BACKOFF_S * 2 ** (tries - 1)))
+            insist(lambda: self._units.release(unit, worker=self._worker, delay_s=BACKOFF_S * 2 ** (tries - 1)))
 
     def _give_up(self, unit: Unit, stage: str, reason: str) -> None:
         """Record a failure: of the video, or of one chunk, whose place an empty chunk takes."""
         unit_failed(stage, is_final=True)
         if unit.chunk is None:
-            _insist(lambda: self._store.fail(unit.video, stage, reason, retryable=stage != "decode"))
+            insist(lambda: self._store.fail(unit.video, stage, reason, retryable=stage != "decode"))
         else:
             warning = {"stage": stage, "reason": printable(reason)}
-            self._commit(unit.video, unit.chunk, self._chunk([], []), [warning], _Clock(), time.perf_counter())
-        _insist(lambda: self._units.finish([unit]))
+            self._commit(unit, empty_chunk(self._model), [warning], StageSeconds(), time.perf_counter())
+        insist(lambda: self._units.finish([unit]))
 
     # Planning
 
@@ -176,84 +201,52 @@ class UnitRunner:
         record = self._open(video)
         if not record.chunks:
             fields = self._reader.plan(record)
-            _insist(lambda: self._store.plan(video, fields))
+            insist(lambda: self._store.plan(video, fields))
             record = self._open(video)
-        done = _insist(lambda: self._store.chunk_numbers(video))
+        done = insist(lambda: self._store.chunk_numbers(video))
         todo = [Unit(video, chunk) for chunk in range(record.chunks) if chunk not in done]
-        _insist(lambda: self._units.queue(todo))
+        insist(lambda: self._units.queue(todo))
         self._send(todo[1:])
         return todo[0] if todo else None
 
     # Encoding
 
-    def _encode(self, video: int, number: int) -> None:
+    def _encode(self, unit: Unit, number: int) -> None:
         started = time.perf_counter()
+        video = unit.video
         record = self._open(video)
-        if _insist(lambda: self._store.has_chunk(video, number)):
+        if insist(lambda: self._store.has_chunk(video, number)):
             return
         damage: list[DecodeWarning] = []
-        clock = _Clock()
-        times: list[int] = []
-        seen: list[Analysis] = []
-        size = self._model.transform.size
-        frames_of_chunk = self._reader.frames(record, number, short_side=size, warnings=damage)
+        frames = self._reader.frames(record, number, short_side=self._model.transform.size, warnings=damage)
         sieve = Sieve(parse_policy(record.policy).drop, is_sequence=record.kind != "pictures")
-        for frames in _batches(sieve.keep(frames_of_chunk), clock):
-            self._check_open(video)
-            begun = time.perf_counter()
-            seen.append(replace(self._model.analyse([frame.image for frame in frames]), masks=None))
-            clock.encode_s += time.perf_counter() - begun
-            times.extend(frame.time_ms for frame in frames)
-            if len(times) > MAX_FRAMES:
-                raise DecodeError(f"a chunk has more than {MAX_FRAMES} key-frames; use a longer step or shorter chunks")
-        warnings = [_note(warning) for warning in damage]
-        self._commit(video, number, self._chunk(times, seen), warnings, clock, started, sieve.found)
-
-    def _chunk(self, times: Sequence[int], seen: Sequence[Analysis]) -> Chunk:
-        codes = [analysis.codes for analysis in seen]
-        areas = [analysis.areas for analysis in seen if analysis.areas is not None]
-        # An empty chunk says nothing of concepts, whatever the model.
-        found = np.concatenate(areas) if areas else None
-        return Chunk(
-            times_ms=np.array(times, np.uint32),
-            codes=np.concatenate([np.empty((0, num_code_bytes(self._model.bits)), np.uint8), *codes]),
-            concepts=None if found is None else concept_bits(found),
-            bits=self._model.bits,
-            fingerprint=self._model.fingerprint,
-            areas=None if found is None else area_levels(found),
-        )
+        chunk, seconds = encode_frames(sieve.keep(frames), self._batcher, lambda: self._check_wanted(video))
+        self._commit(unit, chunk, [warning_note(warning) for warning in damage], seconds, started, sieve.found)
 
     def _commit(
         self,
-        video: int,
-        number: int,
+        unit: Unit,
         chunk: Chunk,
         warnings: Sequence[dict[str, Any]],
-        clock: _Clock,
+        stages: StageSeconds,
         started: float,
         found: Mapping[str, int] | None = None,
     ) -> None:
-        rest = max(0.0, time.perf_counter() - started - clock.decode_s - clock.encode_s)
-        seconds = (clock.decode_s, clock.encode_s, rest)
-        reply = _insist(
+        assert unit.chunk is not None
+        video, number = unit.video, unit.chunk
+        rest = max(0.0, time.perf_counter() - started - stages.decode_s - stages.encode_s)
+        seconds = (stages.decode_s, stages.encode_s, rest)
+        reply = insist(
             lambda: self._store.commit(video, number, chunk, warnings=warnings, seconds=seconds, found=found)
         )
         if reply not in {"exists", "gone"}:
             chunk_committed(len(chunk), *seconds)
-        logger.info(
-            "chunk committed",
-            extra={
-                "action": "commit",
-                "job": self._job,
-                "video": video,
-                "chunk": number,
-                "frames": len(chunk),
-                "reply": reply,
-            },
-        )
+        self._reader.release(video)
+        about = {"job": self._job, "video": video, "chunk": number, "frames": len(chunk), "reply": reply}
+        logger.info("chunk committed", extra={"action": "commit", **about})
 
     def _open(self, video: int) -> VideoRecord:
-        record = _insist(lambda: self._store.find_video(video))
+        record = insist(lambda: self._store.find_video(video))
         if record is None or record.state not in {"queued", "encoding"}:
             raise CancelledUnitError
         self._job = record.job
@@ -270,55 +263,21 @@ class UnitRunner:
         if number in self._generations:
             return
         try:
-            generation = _insist(lambda: self._store.generation(number))
+            generation = insist(lambda: self._store.generation(number))
         except NotFoundError as exc:
             raise CancelledUnitError from exc
         check_fingerprint(generation, self._model.name, self._model.fingerprint)
         self._generations.add(number)
 
-    def _check_open(self, video: int) -> None:
-        """Stop within seconds of a cancellation, without asking Redis for every batch."""
+    def _check_wanted(self, video: int) -> None:
+        """Stop within seconds of a cancellation, without asking Redis for every key-frame."""
+        if self._must_return.is_set():
+            raise ReturnedUnitError
         now = time.monotonic()
         if now - self._checked_at > CHECK_S:
             self._checked_at = now
             self._open(video)
 
 
-def _insist(call: Callable[[], Result]) -> Result:
-    """Return what a call to Redis returns, waiting as long as Redis is away or out of memory.
-
-    A worker has nothing better to do, and the work it holds is worth more than its time.
-    """
-    pause_s = 0.2
-    while True:
-        try:
-            return call()
-        except (redis.ConnectionError, redis.TimeoutError, redis.exceptions.OutOfMemoryError) as exc:
-            logger.warning("waiting for Redis: %s", exc, extra={"action": "redis_wait"})
-            time.sleep(pause_s)
-            pause_s = min(2 * pause_s, 5.0)
-
-
 def _plain(exc: Exception) -> str:
     return exc.strerror or str(exc) if isinstance(exc, OSError) else str(exc)
-
-
-def _note(warning: DecodeWarning) -> dict[str, Any]:
-    times = f" ({warning.count} times)" if warning.count > 1 else ""
-    return {"stage": warning.stage, "reason": printable(warning.reason) + times, "at_ms": warning.at_ms}
-
-
-def _batches(frames: Iterator[KeyFrame], clock: _Clock) -> Iterator[list[KeyFrame]]:
-    """Yield frames in lists, so that memory is bounded whatever the length of a chunk."""
-    batch: list[KeyFrame] = []
-    begun = time.perf_counter()
-    for frame in frames:
-        batch.append(frame)
-        if len(batch) == BATCH:
-            clock.decode_s += time.perf_counter() - begun
-            yield batch
-            batch = []
-            begun = time.perf_counter()
-    clock.decode_s += time.perf_counter() - begun
-    if batch:
-        yield batch

@@ -29,6 +29,8 @@ from workers.evaluation_records import EvaluationRecords
 from workers.metrics import FOLDER_VARIABLE, serve_metrics
 from workers.queue import Sender
 from workers.reconciler import Reconciler
+from workers.sizing import usable_cores, worker_sizes
+from workers.slots import process_of
 from workers.units import Units
 
 if TYPE_CHECKING:
@@ -93,13 +95,16 @@ class Supervisor:
     Args:
         settings: Passed to the workers.
         gpus: Devices, one process each; empty for the CPU.
-        processes: Worker processes on the CPU; ignored with GPUs.
-        drain_s: How long workers may take to finish their unit when asked to end.
+        processes: Worker processes on the CPU, 0 for as many as fit the cores; ignored with GPUs.
+        drain_s: How long workers may take to finish their units, or to give them back, when asked to end.
     """
 
-    def __init__(self, settings: Settings, gpus: Sequence[str], *, processes: int = 1, drain_s: float = 60.0) -> None:
+    def __init__(self, settings: Settings, gpus: Sequence[str], *, processes: int = 0, drain_s: float = 60.0) -> None:
         if settings.redis_url is None:
             raise UnavailableError("no Redis is named; set HASHREEL_REDIS_URL or --redis-url, or run `hashreel up`")
+        self._sizes = worker_sizes(
+            usable_cores(), len(gpus), processes=processes, threads=settings.threads, decoders=settings.decoders
+        )
         self._settings = settings
         self._drain_s = drain_s
         self._stopping = threading.Event()
@@ -109,7 +114,7 @@ class Supervisor:
         self._units = Units(self._store.redis, self._store.keys)
         self._evaluations = EvaluationRecords(self._store.redis, self._store.keys, settings.job_keep_s)
         self._children = [self._child(f"gpu{gpu}", gpu) for gpu in gpus] or [
-            self._child(f"cpu{number}", None) for number in range(processes)
+            self._child(f"cpu{number}", None) for number in range(self._sizes.processes)
         ]
 
     def _child(self, device: str, gpu: str | None) -> Child:
@@ -121,7 +126,11 @@ class Supervisor:
         if self._settings.metrics_port:
             environment[FOLDER_VARIABLE] = self._numbers.name
         environment["HASHREEL_DEVICE"] = "cpu" if gpu is None else "cuda"
-        return Child(name, python_command("worker", "--single", "--name", name), environment=environment)
+        # Each child has its share of the cores; it cannot know how many others there are.
+        environment["HASHREEL_THREADS"] = str(self._sizes.threads)
+        environment["HASHREEL_DECODERS"] = str(self._sizes.decoders)
+        command = python_command("worker", "--single", "--name", name, "--drain", str(self._drain_s))
+        return Child(name, command, environment=environment)
 
     def run(self) -> None:
         """Start the children and keep them alive; returns when all have ended."""
@@ -165,12 +174,12 @@ class Supervisor:
     def _watch_hangs(self) -> None:
         """Kill a worker of ours that hangs; what it ran is tried again elsewhere."""
         heard = dict.fromkeys(self._children, time.monotonic())
-        # What a child was killed for stands in the records until it is taken up again; its successor is innocent.
-        answered: dict[Child, float | None] = {}
+        # What a killed child ran stands in the records until it is taken up again; its successor is innocent.
+        killed_at = dict.fromkeys(self._children, 0.0)
         while not self._stopping.wait(min(30.0, self._settings.unit_timeout_s / 4)):
             try:
-                since = {worker: started for _, worker, started in self._units.running()}
-                since |= self._evaluations.running()
+                running = [(worker, started) for _, worker, started in self._units.running()]
+                running += self._evaluations.running().items()
                 living = {child for child in self._children if self._units.leased(child.name) is not None}
             except redis.RedisError:
                 # Nobody can be heard now.
@@ -179,12 +188,12 @@ class Supervisor:
             for child in self._children:
                 if child in living or child.pid is None:
                     heard[child] = time.monotonic()
-                begun = since.get(child.name)
-                runs_s = time.time() - begun if begun is not None and begun != answered.get(child) else 0.0
+                own = [started for worker, started in running if process_of(worker) == child.name]
+                runs_s = max((time.time() - started for started in own if started > killed_at[child]), default=0.0)
                 # One that hangs so badly that it cannot even renew its lease is silent instead.
                 silent_s = time.monotonic() - heard[child]
                 limit_s = self._settings.unit_timeout_s
                 if runs_s > limit_s or silent_s > max(limit_s, START_S):
                     logger.error("%s hangs; replacing it", child.name, extra={"action": "worker_hung"})
                     child.signal(signal.SIGKILL)
-                    heard[child], answered[child] = time.monotonic(), begun
+                    heard[child], killed_at[child] = time.monotonic(), time.time()

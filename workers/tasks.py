@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from workers.messages import RUN_EVALUATION, RUN_UNIT, read_evaluation_payload, read_payload
@@ -9,25 +10,27 @@ from workers.messages import RUN_EVALUATION, RUN_UNIT, read_evaluation_payload, 
 if TYPE_CHECKING:
     from celery import Celery
 
-    from workers.encoding import UnitRunner
     from workers.evaluation import EvaluationRunner
+    from workers.slots import Slots
 
 __all__ = ["register_tasks"]
 
 
-def register_tasks(app: Celery, runner: UnitRunner, evaluations: EvaluationRunner) -> None:
+def register_tasks(app: Celery, slots: Slots, evaluations: EvaluationRunner) -> None:
     """Register the tasks of a worker process on its app.
 
     Args:
         app: The process's Celery app.
-        runner: Does units; holds the loaded model.
-        evaluations: Does evaluations.
+        slots: Do units, as many at a time as there are slots; they hold the loaded model.
+        evaluations: Does evaluations, one at a time: each may take much memory.
     """
+    one_evaluation = threading.Lock()
 
     @app.task(name=RUN_UNIT)  # type: ignore[untyped-decorator]
     def run_unit(protocol: int, unit: str) -> None:
-        runner.run(read_payload(protocol, unit))
+        slots.run(read_payload(protocol, unit))
 
     @app.task(name=RUN_EVALUATION)  # type: ignore[untyped-decorator]
     def run_evaluation(protocol: int, evaluation: str) -> None:
-        evaluations.run(read_evaluation_payload(protocol, evaluation))
+        with one_evaluation:
+            evaluations.run(read_evaluation_payload(protocol, evaluation))

@@ -14,7 +14,7 @@ from hashreel.stack import running_redis
 @click.command(epilog="Example: hashreel worker --redis-url redis://10.0.0.5:6379/0 --gpus all")
 @service_options
 @click.option("--gpus", default="auto", show_default=True, help="auto, all, none, or numbers such as 0,1.")
-@click.option("--processes", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes on the CPU.")
+@click.option("--processes", type=click.IntRange(1, 256), help="Processes on the CPU.  [default: one for 8 cores]")
 @click.option("--drain", type=click.FloatRange(0), default=60.0, show_default=True, help="Seconds to finish on TERM.")
 @click.option("--single", is_flag=True, hidden=True, help="Be one worker process; the supervisor starts these.")
 @click.option("--name", default="", hidden=True, help="Name of a single worker, by which its supervisor watches it.")
@@ -23,15 +23,16 @@ def cli(
     data: Path | None,
     model: str | None,
     gpus: str,
-    processes: int,
+    processes: int | None,
     drain: float,
     single: bool,
     name: str,
 ) -> None:
     """Run workers that turn videos into codes: one process a GPU, or on the CPU.
 
-    Without --redis-url they join the stack that runs over --data, if there is one. On SIGTERM each worker
-    finishes its chunk. One that is killed loses nothing: its chunk is done again.
+    Without --redis-url they join the stack that runs over --data, if there is one. Each process decodes several
+    chunks at once (HASHREEL_DECODERS) for one network. On SIGTERM it finishes them, or gives back what it cannot
+    finish in time. One that is killed loses nothing: its chunks are done again.
     """
     settings = engine_settings(redis_url=redis_url, data=data, model=model)
     if settings.redis_url is None:
@@ -43,11 +44,11 @@ def cli(
     if single:
         from workers.process import run_worker
 
-        run_worker(settings, name)
+        run_worker(settings, name, drain_s=drain)
         return
 
     warn_of_problems(settings)
 
     from workers.supervisor import Supervisor, parse_gpus, visible_gpus
 
-    Supervisor(settings, parse_gpus(gpus, visible_gpus()), processes=processes, drain_s=drain).run()
+    Supervisor(settings, parse_gpus(gpus, visible_gpus()), processes=processes or 0, drain_s=drain).run()

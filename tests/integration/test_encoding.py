@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 import threading
 from collections.abc import Callable, Sequence
@@ -11,12 +12,14 @@ import numpy as np
 import pytest
 from farm import Codes, Farm, make_clips
 from gallery_mirror import wait_until
+from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from redis_server import RedisServer
 
 from encoder.clips import generate_clip
 from encoder.model import Model
 from encoder.policies import Every, parse_policy
+from encoder.runtime import RawOutput
 from encoder.video import iter_key_frames
 from indexer.records import VideoRecord
 from workers.encoding import UnitRunner
@@ -181,10 +184,18 @@ def test_source_that_went_away_or_changed_is_failed_and_may_be_retried(farm: Far
 
 
 class Broken:
-    """A model at whose every use something happens: here it fails a number of times before it works."""
+    """A model at whose every batch something happens: here it fails a number of times before it works."""
 
     def __init__(self, model: Model, error: Exception | None = None, times: int = 0) -> None:
         self._model, self._error, self._times = model, error, times
+        self.runtime = copy.copy(model.runtime)
+        start = model.runtime.start
+
+        def begin(pixels: NDArray[np.uint8]) -> Callable[[], RawOutput]:
+            self.happen()
+            return start(pixels)
+
+        self.runtime.start = begin  # type: ignore[method-assign]
 
     def happen(self) -> None:
         if self._times and self._error is not None:
@@ -192,21 +203,11 @@ class Broken:
             raise self._error
 
     def __getattr__(self, name: str) -> object:
-        found = getattr(self._model, name)
-        if name not in {"encode", "analyse", "outputs"}:
-            return found
-
-        def use(*arguments: object) -> object:
-            self.happen()
-            return found(*arguments)
-
-        return use
+        return getattr(self._model, name)
 
 
 def with_model(farm: Farm, model: Broken) -> UnitRunner:
-    runner = farm.runner()
-    runner._model = model  # type: ignore[assignment]
-    return runner
+    return farm.runner(model=model)  # type: ignore[arg-type]
 
 
 def make_due(farm: Farm) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from gallery_mirror import wait_until
 from redis_server import RedisServer
 
+from encoder.batching import Batcher
 from encoder.clips import generate_clip
 from encoder.model import Model
 from hashreel.processes import Child, python_command
@@ -23,6 +24,7 @@ from workers.app import make_app
 from workers.encoding import UnitRunner
 from workers.messages import LANES, Unit, queue_name
 from workers.queue import JobQueue, Sender
+from workers.room import Room
 from workers.sending import Dispatcher
 from workers.units import Units
 
@@ -67,11 +69,14 @@ class Farm:
         self.queue = JobQueue(self.store, self.units, self.send, self.settings)
         self.store.ensure_collection("main", model=model.name, fingerprint=model.fingerprint, bits=model.bits)
         self.children: list[Child] = []
+        self.batchers: list[Batcher] = []
 
     def close(self) -> None:
         for child in self.children:
             child.signal(signal.SIGKILL)
             child.join(10)
+        for batcher in self.batchers:
+            batcher.close()
         self.app.close()
 
     # Work
@@ -102,13 +107,18 @@ class Farm:
 
     # Workers
 
-    def runner(self, name: str = "here") -> UnitRunner:
-        """Return a worker without a process of its own."""
+    def runner(self, name: str = "here", *, model: Model | None = None, room: Room | None = None) -> UnitRunner:
+        """Return a worker without a process of its own; those of one model share a network."""
+        model = model or self.model
+        batcher = next((batcher for batcher in self.batchers if batcher.model is model), None)
+        if batcher is None:
+            batcher = Batcher(model)
+            self.batchers.append(batcher)
 
         def send(units: Sequence[Unit]) -> None:
             self.dispatcher.dispatch(units, self.model.fingerprint)
 
-        return UnitRunner(self.store, self.units, self.model, self.settings, name, send)
+        return UnitRunner(self.store, self.units, batcher, self.settings, name, send, room)
 
     def take(self) -> Unit | None:
         """Take the next message off the queues, as a worker would, which then fills them up."""
