@@ -147,17 +147,6 @@ class Settings(BaseSettings):
     local_key: Annotated[
         str, Field(max_length=200, repr=False, description="Set by the supervisor: the key of local clients.")
     ] = ""
-    metrics_host: Annotated[str, Field(description="Address of the metrics of `hashreel worker`.")] = "127.0.0.1"
-    metrics_port: Annotated[
-        int, Field(ge=0, le=65535, description="Port of the metrics of `hashreel worker`; 0: none.")
-    ] = 0
-    log_format: Annotated[Literal["text", "json"], Field(description="Lines of log for people, or JSON.")] = "text"
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="Least level logged.")] = (
-        "info"
-    )
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
     webhook_hosts: Annotated[
         list[str],
         Field(description="Hosts that webhooks of watch-lists may be sent to, as HOST or HOST:PORT (JSON list)."),
@@ -172,6 +161,17 @@ class Settings(BaseSettings):
     webhook_tries: Annotated[
         int, Field(ge=1, le=100, description="Tries of one webhook message before it is given up and listed as dead.")
     ] = 14
+    metrics_host: Annotated[str, Field(description="Address of the metrics of `hashreel worker`.")] = "127.0.0.1"
+    metrics_port: Annotated[
+        int, Field(ge=0, le=65535, description="Port of the metrics of `hashreel worker`; 0: none.")
+    ] = 0
+    log_format: Annotated[Literal["text", "json"], Field(description="Lines of log for people, or JSON.")] = "text"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="Least level logged.")] = (
+        "info"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
         if self.redis_url and self.broker_url and self.redis_url == self.broker_url:
             raise ValueError("broker_url equals redis_url; queues need another database, e.g. .../1")
         return self
