@@ -303,6 +303,10 @@ class Answer(_Reply):
     behind: Annotated[bool, Field(description="The log's tail was not reached in time.")] = False
     stale: Annotated[bool, Field(description="Redis did not answer; the index may miss recent writes.")] = False
     tie_band: Annotated[int, Field(description="Frames at the distance of the last hit, over the whole gallery.")] = 0
+    tie_band_truncated: Annotated[
+        bool,
+        Field(description="There are more than tie_band; which of them are hits may be the index engine's choice."),
+    ] = False
     suppressed: Annotated[
         int, Field(description="Frames that pass the filters and were left out by the suppression list.")
     ] = 0

@@ -49,9 +49,25 @@ class Settings(BaseSettings):
         Field(description="Model name or folder. Empty: the collection's own; for a new collection, `default`."),
     ] = None
     index: Annotated[
-        Literal["auto", "flat", "exact", "ivf", "hnsw", "gpu"],
-        Field(description="Kind of the in-memory index."),
+        Literal["auto", "flat", "exact", "ivf", "hnsw", "gpu", "milvus"],
+        Field(description="Kind of the index: in memory, or in a Milvus server."),
     ] = "auto"
+    milvus_uri: Annotated[
+        str, Field(min_length=1, description="Milvus of the index kind `milvus`, e.g. http://host:19530.")
+    ] = "http://127.0.0.1:19530"
+    milvus_token: Annotated[str, Field(repr=False, description="Its user:password or API key; empty for none.")] = ""
+    milvus_prefix: Annotated[
+        str,
+        Field(
+            max_length=100,
+            pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+            description="How the names of its collections begin; one for each installation that shares it.",
+        ),
+    ] = "hashreel"
+    milvus_lease_s: Annotated[
+        float,
+        Field(ge=3, le=600, description="Another search service writes into Milvus when the one that did is silent."),
+    ] = 15.0
     device: Annotated[str, Field(description="auto, cpu, cuda.")] = "auto"
     threads: Annotated[int, Field(ge=0, le=256, description="Threads of the network; 0 shares the cores out.")] = 0
     decoders: Annotated[

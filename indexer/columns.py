@@ -107,6 +107,12 @@ class Columns:
         column = self.videos.get(video)
         return column is not None and chunk in column.chunks
 
+    def count(self, video: int, chunk: int) -> int:
+        """Return how many frames of a chunk are here."""
+        column = self.videos.get(video)
+        stretch = column.chunks.get(chunk) if column is not None else None
+        return 0 if stretch is None else len(stretch.times_ms)
+
     def drop(self, video: int) -> bool:
         """Forget a video; return whether it was here."""
         return self.videos.pop(video, None) is not None

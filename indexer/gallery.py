@@ -33,7 +33,7 @@ from indexer.snapshots import Snapshots, View
 from indexer.store import Store, checked_chunk
 from indexer.verify import Verification, verify
 
-__all__ = ["Found", "FoundFrame", "Gallery"]
+__all__ = ["Found", "FoundFrame", "Gallery", "GalleryState"]
 
 logger = logging.getLogger(__name__)
 
@@ -73,16 +73,18 @@ class Found:
         tie_band: Frames (allowed by the filter) at the distance of the last one.
         position: The log position that the answer reflects.
         size: Live frames in the gallery.
+        is_band_cut: Whether the band is longer than the engine counts.
     """
 
     frames: list[FoundFrame]
     tie_band: int
     position: LogPosition
     size: int
+    is_band_cut: bool = False
 
 
 @dataclass
-class _State:
+class GalleryState:
     """What is swapped as a whole: an index, its columns, and the position that they reflect.
 
     Attributes:
@@ -122,7 +124,7 @@ class Gallery:
         self._kind = kind
         self._log = Log(store.redis, generation.id, store.keys)
         self._lock = ReadWriteLock()
-        self._state: _State | None = None
+        self._state: GalleryState | None = None
         self._is_broken = False
         self._built_at: LogPosition | None = None
         self._outage = ""
@@ -149,6 +151,10 @@ class Gallery:
                 thread.join(timeout=10)
         if self._state is not None:
             self._state.index.close()
+
+    def discard(self) -> None:
+        """Close, and remove what an engine elsewhere keeps of the generation, which is being dropped."""
+        self.close()
 
     # Queries
 
@@ -261,9 +267,12 @@ class Gallery:
                 distances, ids = distances[distances <= radius], ids[distances <= radius]
             if outputs is not None and len(ids) and not is_grouped:
                 distances, ids = _by_outputs(state.index, queries, outputs, int(distances[-1]), top, allowed)
-            band = int(state.index.tie_band(queries, distances[-1:], allowed)[0]) if len(ids) else 0
+            band, is_cut = 0, False
+            if len(ids):
+                bands, cuts = state.index.tie_bands(queries, distances[-1:], allowed)
+                band, is_cut = int(bands[0]), bool(cuts[0])
             frames = _describe(state, distances, ids)
-            return Found(frames, band, state.position, len(state.index))
+            return Found(frames, band, state.position, len(state.index), is_cut)
 
     def frame(self, frame: int) -> FoundFrame:
         """Return a frame of the gallery, distance 0; NotFoundError if it is not there."""
@@ -294,7 +303,7 @@ class Gallery:
         """Return how many videos have frames here."""
         return len(self._state.columns.videos) if self._state else 0
 
-    def _ready(self) -> _State:
+    def _ready(self) -> GalleryState:
         if self._state is None:
             raise NotFoundError(f"the gallery of collection {self.generation.collection!r} is still being built")
         return self._state
@@ -335,14 +344,29 @@ class Gallery:
         state = self._ready()
         entries = self._log.read(state.position)
         self._outage = ""
-        if entries:
-            changes = self._changes(state, entries)
+        ready = self._ready_of(entries)
+        if ready:
+            changes = self._changes(state, ready)
             with self._lock.writing():
-                _apply(state, entries, changes)
+                _apply(state, ready, changes)
             self._tell()
+        if entries:
             return
         self._set_problem(_complaint(state))
         self._log.wait(state.position, IDLE_WAIT_MS)
+
+    # What a gallery whose codes are kept elsewhere does differently
+
+    def _empty(self, position: LogPosition) -> GalleryState:
+        """Return the state of a gallery without frames."""
+        return GalleryState(make_index(self._kind, self.generation.bits), Columns(), position)
+
+    def _ready_of(self, entries: list[Entry]) -> list[Entry]:
+        """Return the entries that may be taken in now, the first few or all; waits a moment if none may."""
+        return entries
+
+    def _complete(self, state: GalleryState) -> None:
+        """Return when a gallery that was built may be searched."""
 
     def _set_problem(self, problem: str) -> None:
         if problem != self.problem:
@@ -435,7 +459,7 @@ class Gallery:
                 logger.warning("snapshot %s is of no use: %s", loaded.path.name, exc, extra={"action": "stale"})
                 continue
             with self._lock.writing():
-                self._state = _State(loaded.index, loaded.columns, loaded.position)
+                self._state = GalleryState(loaded.index, loaded.columns, loaded.position)
             self._saved = self._built_at = loaded.position
             self._tell()
             logger.info("snapshot opened", extra={"action": "restored", "frames": len(loaded.index)})
@@ -452,7 +476,7 @@ class Gallery:
         """
         started = time.monotonic()
         run = self._store.server_run()
-        state = _State(make_index(self._kind, self.generation.bits), Columns(), self._log.tail())
+        state = self._empty(self._log.tail())
         numbers = self._store.video_numbers(self.generation.id)
         for first in range(0, len(numbers), SCAN_VIDEOS):
             self._scan(state, numbers[first : first + SCAN_VIDEOS])
@@ -460,6 +484,7 @@ class Gallery:
         if self._store.server_run() != run:
             # It may have come back with an older state, in the middle of the scan.
             raise LogBrokenError(f"Redis was restarted while generation {self.generation.id} was read")
+        self._complete(state)
         before = self._state
         with self._lock.writing():
             self._state = state
@@ -470,7 +495,7 @@ class Gallery:
         seconds = time.monotonic() - started
         logger.info("gallery built", extra={"action": "built", "frames": len(state.index), "seconds": seconds})
 
-    def _scan(self, state: _State, numbers: Sequence[int]) -> None:
+    def _scan(self, state: GalleryState, numbers: Sequence[int]) -> None:
         """Take in all chunks of videos. What was committed is read before the values, so none can be too new."""
         records = self._store.find_videos(numbers)
         shas = self._store.chunk_shas(numbers)
@@ -482,7 +507,7 @@ class Gallery:
                 chunk = self._checked(stored.get(number), committed[number])
                 _take(state, record.id, number, record, chunk)
 
-    def _replay(self, state: _State, tail: LogPosition) -> None:
+    def _replay(self, state: GalleryState, tail: LogPosition) -> None:
         while state.position.order < tail.order:
             entries = self._log.read(state.position)
             if not entries:
@@ -492,7 +517,7 @@ class Gallery:
         if is_other or state.position.order < tail.order:
             raise LogBrokenError(f"the log of generation {self.generation.id} was rolled back while it was read")
 
-    def _changes(self, state: _State, entries: Sequence[Entry]) -> _Changes:
+    def _changes(self, state: GalleryState, entries: Sequence[Entry]) -> _Changes:
         """Fetch what entries need, before the gallery is locked."""
         puts = [e for e in entries if e.op == "put" and not state.columns.has_chunk(e.video, e.chunk)]
         values = self._store.values_of([(entry.video, entry.chunk) for entry in puts])
@@ -533,7 +558,7 @@ class _Changes:
     chunks: dict[tuple[int, int], Chunk | str]
 
 
-def _apply(state: _State, entries: Sequence[Entry], changes: _Changes) -> None:
+def _apply(state: GalleryState, entries: Sequence[Entry], changes: _Changes) -> None:
     """Bring a gallery from one position of the log to a later one; no search may see what is in between.
 
     Deleted videos leave the index together in the end: a large index copies its bitmap at each deletion.
@@ -547,7 +572,7 @@ def _apply(state: _State, entries: Sequence[Entry], changes: _Changes) -> None:
         _bury(state, gone)
 
 
-def _apply_one(state: _State, entry: Entry, changes: _Changes, gone: set[int]) -> None:
+def _apply_one(state: GalleryState, entry: Entry, changes: _Changes, gone: set[int]) -> None:
     if entry.op == "put" and not state.columns.has_chunk(entry.video, entry.chunk):
         if entry.video in gone:
             _bury(state, gone)
@@ -561,13 +586,13 @@ def _apply_one(state: _State, entry: Entry, changes: _Changes, gone: set[int]) -
         state.columns.videos[entry.video].tags = entry.tags
 
 
-def _bury(state: _State, gone: set[int]) -> None:
+def _bury(state: GalleryState, gone: set[int]) -> None:
     if gone:
         state.index.delete_ranges(np.array([video_range(video) for video in sorted(gone)], np.int64))
         gone.clear()
 
 
-def _take(state: _State, video: int, number: int, record: VideoRecord | None, chunk: Chunk | str) -> None:
+def _take(state: GalleryState, video: int, number: int, record: VideoRecord | None, chunk: Chunk | str) -> None:
     if record is None or isinstance(chunk, str):
         state.lost[video, number] = chunk if isinstance(chunk, str) else "its video has no record"
         return
@@ -578,7 +603,7 @@ def _take(state: _State, video: int, number: int, record: VideoRecord | None, ch
     state.lost.pop((video, number), None)
 
 
-def _complaint(state: _State) -> str:
+def _complaint(state: GalleryState) -> str:
     """Return what is wrong with a gallery that has reached the log's tail; empty if nothing is."""
     if not state.lost:
         return ""
@@ -607,7 +632,7 @@ def _by_outputs(
     return distances[order], ids[order]
 
 
-def _describe(state: _State, distances: NDArray[np.int32], ids: NDArray[np.int64]) -> list[FoundFrame]:
+def _describe(state: GalleryState, distances: NDArray[np.int32], ids: NDArray[np.int64]) -> list[FoundFrame]:
     if not len(ids):
         return []
     codes = state.index.codes_of(ids)

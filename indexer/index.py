@@ -216,6 +216,16 @@ class Index(ABC):
         nearer = self._count(moment, queries, np.maximum(at - 1, 0), ranges)
         return self._count(moment, queries, at.copy(), ranges) - np.where(at > 0, nearer, 0)
 
+    def tie_bands(
+        self, codes: NDArray[Any], distances: NDArray[Any], allowed: NDArray[Any] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Return what :meth:`tie_band` does, and where the count is only a lower bound, bool [q].
+
+        Kinds that run in this process count to the end; an engine elsewhere may list only so many rows.
+        """
+        counts = self.tie_band(codes, distances, allowed)
+        return counts, np.zeros(len(counts), np.bool_)
+
     def search_groups(
         self, codes: NDArray[Any], top: int, allowed: NDArray[Any] | None = None, shift: int = 32
     ) -> list[Found]:
@@ -291,6 +301,7 @@ KINDS: dict[str, str] = {
     "ivf": "indexer.approximate:IvfIndex",
     "hnsw": "indexer.approximate:HnswIndex",
     "gpu": "indexer.gpu:GpuIndex",
+    "milvus": "indexer.milvus.index:MilvusIndex",
 }
 """Every kind that :func:`make_index` knows, and the class that is it; imported only when asked for."""
 

@@ -141,6 +141,8 @@ class Keys:
             self.watch_hits,
             self.watch_order,
             self.watch_lost,
+            self.milvus,
+            self.milvus_lease,
             self.generation,
         )
         return [part(generation) for part in parts]
@@ -177,6 +179,14 @@ class Keys:
     def places(self, generation: str) -> str:
         """Hash: what identifies a source's name and key-frame policy, to its indexed video."""
         return self._key("g", generation, "places")
+
+    def milvus(self, generation: str) -> str:
+        """Hash: the Milvus collection of a generation, the log position that it holds, the Redis that said so."""
+        return self._key("g", generation, "milvus")
+
+    def milvus_lease(self, generation: str) -> str:
+        """String with an expiry: which process may write into Milvus."""
+        return self._key("g", generation, "milvus", "lease")
 
     def misses(self, generation: str) -> str:
         """Sorted set, all scores 0: PLACE:VIDEO of the failed attempts at a place that nothing was indexed at since."""

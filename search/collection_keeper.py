@@ -90,7 +90,7 @@ class CollectionKeeper(Galleries):
         if self._store.generation(generation).collection != name:
             raise NotFoundError(f"collection {name!r} has no generation {generation}")
         dropped = Generations(self._store).drop(generation)
-        self._close_gallery(generation)
+        self._drop_gallery(generation)
         return dropped
 
     def drop_collection(self, name: str) -> int:
@@ -102,5 +102,5 @@ class CollectionKeeper(Galleries):
         keys = self._store.keys
         self._store.redis.delete(keys.suppressions(name), keys.suppression_pictures(name))
         for number in numbers:
-            self._close_gallery(number)
+            self._drop_gallery(number)
         return dropped

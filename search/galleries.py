@@ -95,23 +95,26 @@ class Galleries:
                 gallery.close()
                 gallery = None
             if gallery is None:
-                kind = self._settings.index
-                gallery = Gallery(
-                    self._store,
-                    generation,
-                    kind=kind,
-                    snapshots=Snapshots(self._settings.data / "snapshots", generation, kind=kind),
-                    snapshot_s=self._settings.snapshot_s,
-                )
+                gallery = self._made_gallery(generation)
                 gallery.start()
                 self._galleries[generation.id] = gallery
         return gallery
 
-    def _close_gallery(self, generation: str) -> None:
+    def _made_gallery(self, generation: Generation) -> Gallery:
+        settings, kind = self._settings, self._settings.index
+        if kind == "milvus":
+            from indexer.milvus.gallery import MilvusGallery, MilvusOptions
+
+            names = (settings.milvus_uri, settings.milvus_token, settings.milvus_prefix)
+            return MilvusGallery(self._store, generation, MilvusOptions(*names, lease_s=settings.milvus_lease_s))
+        snapshots = Snapshots(settings.data / "snapshots", generation, kind=kind)
+        return Gallery(self._store, generation, kind=kind, snapshots=snapshots, snapshot_s=settings.snapshot_s)
+
+    def _drop_gallery(self, generation: str) -> None:
         with self._opening:
             gallery = self._galleries.pop(generation, None)
         if gallery is not None:
-            gallery.close()
+            gallery.discard()
 
     def _built(self, collection: str | None) -> Gallery:
         gallery = self._gallery(collection)

@@ -83,6 +83,7 @@ def answer_of(
         behind=behind,
         stale=stale,
         tie_band=found.tie_band,
+        tie_band_truncated=found.is_band_cut,
         suppressed=suppressed,
         gallery=found.size,
         decode_ms=round(query.decode_ms, 3),

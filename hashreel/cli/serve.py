@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 
 from hashreel.cli.doctor import warn_of_problems
 from hashreel.cli.options import engine_settings, service_options
 from hashreel.errors import UnavailableError
+from hashreel.settings import Settings
 
 if TYPE_CHECKING:
     from search.http.access import Access
@@ -20,13 +21,31 @@ if TYPE_CHECKING:
 @service_options
 @click.option("--host", envvar="HASHREEL_HOST", show_envvar=True, help="Address to bind to.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), envvar="HASHREEL_PORT", show_envvar=True, help="[default: 8000]")
-def cli(redis_url: str | None, data: Path | None, model: str | None, host: str | None, port: int | None) -> None:
+@click.option(
+    "--index",
+    type=click.Choice(get_args(Settings.model_fields["index"].annotation)),
+    envvar="HASHREEL_INDEX",
+    show_envvar=True,
+    help="Kind of the index.  [default: auto]",
+)
+@click.option("--milvus-uri", envvar="HASHREEL_MILVUS_URI", show_envvar=True, help="Milvus, for --index milvus.")
+def cli(
+    redis_url: str | None,
+    data: Path | None,
+    model: str | None,
+    host: str | None,
+    port: int | None,
+    index: str | None,
+    milvus_uri: str | None,
+) -> None:
     """Run the search service: HTTP API and page over the data of one Redis.
 
     On an address that is not loopback every request needs an API key (see `hashreel keys`), unless
     HASHREEL_ALLOW_OPEN=true says that a proxy before it takes care of that.
     """
-    settings = engine_settings(redis_url=redis_url, data=data, model=model, host=host, port=port)
+    settings = engine_settings(
+        redis_url=redis_url, data=data, model=model, host=host, port=port, index=index, milvus_uri=milvus_uri
+    )
     if settings.redis_url is None:
         raise UnavailableError("no Redis is named; set --redis-url or HASHREEL_REDIS_URL, or run `hashreel up`")
 

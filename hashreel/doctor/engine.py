@@ -29,6 +29,8 @@ def check_engine(settings: Settings) -> Iterator[Finding]:
     """Yield findings about GPUs, FAISS and the model, whose weights are checked against its fingerprint."""
     yield _gpu(settings)
     yield _faiss(settings)
+    if settings.index == "milvus":
+        yield _milvus(settings)
     yield _model(settings)
 
 
@@ -62,6 +64,18 @@ def _faiss(settings: Settings) -> Finding:
     if settings.index == "gpu" and gpus == 0:
         return error("faiss", f"HASHREEL_INDEX=gpu, but FAISS has {gpus} GPUs ({said})", GPU_FAISS)
     return ok("faiss", said)
+
+
+def _milvus(settings: Settings) -> Finding:
+    from indexer.milvus.collection import Connection
+
+    try:
+        connection = Connection(settings.milvus_uri, settings.milvus_token, timeout_s=10.0)
+        number = len(connection.collections(f"{settings.milvus_prefix}_"))
+        connection.close()
+    except HashreelError as exc:
+        return error("milvus", str(exc), "install hashreel[milvus]; set HASHREEL_MILVUS_URI to a server that runs")
+    return ok("milvus", f"{settings.milvus_uri.rpartition('@')[2]} answers; {number} collections of this installation")
 
 
 def _model(settings: Settings) -> Finding:

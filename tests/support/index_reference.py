@@ -1,5 +1,7 @@
 """The slow, obvious index that every kind is compared with, and codes with many ties."""
 
+import os
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,12 @@ EXACT_KINDS: dict[str, dict[str, Any]] = {
     "engine": {"engine_rows": 20, "late_share": 0.5},
 }
 
+# Milvus has an environment of its own (scripts/test_milvus), in which its kind is tested alone.
+MILVUS_URI = os.environ.get("HASHREEL_TEST_MILVUS", "")
+if MILVUS_URI:
+    # Shorter lists than Milvus's own 16,384 rows: what it would cut is put together from parts in small galleries, too.
+    EXACT_KINDS = {"milvus": {"uri": MILVUS_URI, "most_fetched": 1500, "most_calls": 1024}}
+
 
 class BoundedEngineIndex(EngineIndex):
     """What the GPU kind does, with an engine that is here: FAISS flat, asked for a bounded number of rows."""
@@ -47,6 +55,9 @@ class BoundedEngineIndex(EngineIndex):
 def make_exact(name: str, bits: int) -> Index:
     if name == "engine":
         return BoundedEngineIndex(bits, **EXACT_KINDS[name])
+    if MILVUS_URI:
+        # With a name it stays when it is closed, to be opened again.
+        return make_index("milvus", bits, collection=f"life_{secrets.token_hex(8)}", **EXACT_KINDS[name])
     return make_index(name.split()[0], bits, **EXACT_KINDS[name])
 
 

@@ -1,0 +1,1 @@
+"""Galleries beyond one machine: codes in Milvus, written by one applier, searched by every replica."""
