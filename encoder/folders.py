@@ -1,54 +1,127 @@
-"""Folders of key-frames: pictures that stand for a video, one a second in natural order of their names."""
+"""Albums: folders and archives of key-frames that stand for a video, one a second in natural order of their names."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from encoder.archives import opened_archive
 from encoder.damage import DecodeWarning
-from encoder.pictures import load_picture, picture_names
+from encoder.pictures import PICTURE_SUFFIXES, load_picture, picture_names
 from encoder.scaling import Image, scale_short_side
 from encoder.video import KeyFrame
 from hashreel.errors import HashreelError, NotFoundError
 
-__all__ = ["PICTURE_SUFFIXES", "folder_sha", "iter_folder_frames", "key_frame_names", "load_folder_frame"]
+__all__ = ["PICTURE_SUFFIXES", "STEP_MS", "Album", "iter_folder_frames", "load_folder_frame", "read_album"]
 
-# No .gif: a gif in an archive is a short film more often than a key-frame.
-PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 STEP_MS = 1000
 
 
-def key_frame_names(folder: Path) -> list[str]:
-    """Return the names of a folder's pictures (by suffix) in natural order; the n-th has the time n seconds."""
+@dataclass(frozen=True)
+class Album:
+    """The pictures of a folder or an archive.
+
+    Attributes:
+        names: Their names (paths inside an archive) in natural order; the n-th has the time n seconds.
+        sha256: Of the archive's file; of the names and contents of a folder's pictures. Hex.
+        notes: What else is to be told.
+    """
+
+    names: list[str]
+    sha256: str
+    notes: list[str] = field(default_factory=list)
+
+
+def read_album(path: Path, scratch: Path | None = None) -> Album:
+    """Return what is in a folder (by suffix) or an archive.
+
+    Args:
+        path: The folder or the file.
+        scratch: See :func:`encoder.archives.opened_archive`.
+
+    Raises:
+        DecodeError: If the file is no archive, or larger than its limits.
+        HashreelError, OSError: If it cannot be read.
+    """
+    if path.is_dir():
+        names = _names_in(path)
+        return Album(names, _folder_sha(path, names))
+    with opened_archive(path, scratch) as archive, path.open("rb") as file:
+        sha = hashlib.file_digest(file, "sha256").hexdigest()
+        return Album([member.name for member in archive.members], sha, list(archive.notes))
+
+
+def iter_folder_frames(
+    path: Path,
+    *,
+    short_side: int,
+    warnings: list[DecodeWarning],
+    names: Sequence[str] | None = None,
+    start: int = 0,
+    stop: int | None = None,
+    scratch: Path | None = None,
+) -> Iterator[KeyFrame]:
+    """Yield the pictures of a folder or an archive, scaled; a damaged one leaves a warning with its name in its place.
+
+    Args:
+        path: The folder or the file.
+        short_side: Pixels of the shorter side.
+        warnings: Receives what was left out.
+        names: Their names by the second, as they were when they were listed; None lists them now.
+        start: Number of the first one.
+        stop: Number after the last one; None for all.
+        scratch: See :func:`encoder.archives.opened_archive`.
+    """
+    with ExitStack() as stack:
+        told, load, notes = _opened(path, scratch, stack)
+        known = told if names is None else names
+        warnings += [DecodeWarning("source", note, None) for note in notes if start == 0]
+        for index in range(start, len(known) if stop is None else min(stop, len(known))):
+            try:
+                yield KeyFrame(STEP_MS * index, scale_short_side(load(known[index]), short_side))
+            except HashreelError as exc:
+                warnings.append(DecodeWarning("decode", f"{known[index]}: {exc}", STEP_MS * index))
+
+
+def load_folder_frame(path: Path, time_ms: int, name: str | None = None, scratch: Path | None = None) -> Image:
+    """Return the picture that stands at a time; NotFoundError if there is none any more.
+
+    Args:
+        path: The folder or the archive.
+        time_ms: When it stands.
+        name: Its name, where that is known: folders change.
+        scratch: See :func:`encoder.archives.opened_archive`.
+    """
+    with ExitStack() as stack:
+        names, load, _ = _opened(path, scratch, stack)
+        index = time_ms // STEP_MS
+        if name is None and index >= len(names):
+            raise NotFoundError(f"{path.name} has {len(names)} pictures now; there is none at {time_ms} ms")
+        return load(names[index] if name is None else name)
+
+
+def _opened(path: Path, scratch: Path | None, stack: ExitStack) -> tuple[list[str], Callable[[str], Image], list[str]]:
+    """Return the names of the pictures, what loads one of them, and what else is to be told."""
+    if not path.is_file():
+        return _names_in(path), lambda name: load_picture(path / name), []
+    archive = stack.enter_context(opened_archive(path, scratch))
+    names = [member.name for member in archive.members]
+    places = {name: index for index, name in enumerate(names)}
+    return names, lambda name: load_picture(archive.read(places.get(name, len(names)))), archive.notes
+
+
+def _names_in(folder: Path) -> list[str]:
     return [name for name in picture_names(folder) if Path(name).suffix.lower() in PICTURE_SUFFIXES]
 
 
-def folder_sha(folder: Path) -> str:
-    """Return the SHA-256 over the names and contents of a folder's pictures, hex."""
+def _folder_sha(folder: Path, names: Sequence[str]) -> str:
     whole = hashlib.sha256()
-    for name in key_frame_names(folder):
+    for name in names:
         with suppress(OSError), (folder / name).open("rb") as file:  # a broken link is told of when it is read
             part = hashlib.file_digest(file, "sha256")
             whole.update(os.fsencode(name) + b"\0" + part.digest())
     return whole.hexdigest()
-
-
-def iter_folder_frames(folder: Path, *, short_side: int, warnings: list[DecodeWarning]) -> Iterator[KeyFrame]:
-    """Yield the pictures of a folder, scaled; a damaged one leaves a warning with its name in its place."""
-    for index, name in enumerate(key_frame_names(folder)):
-        try:
-            yield KeyFrame(STEP_MS * index, scale_short_side(load_picture(folder / name), short_side))
-        except HashreelError as exc:
-            warnings.append(DecodeWarning("decode", f"{name}: {exc}", STEP_MS * index))
-
-
-def load_folder_frame(folder: Path, time_ms: int) -> Image:
-    """Return the picture that stands at a time; NotFoundError if there is none any more."""
-    names = key_frame_names(folder)
-    index = time_ms // STEP_MS
-    if index >= len(names):
-        raise NotFoundError(f"{folder.name} has {len(names)} pictures now; there is none at {time_ms} ms")
-    return load_picture(folder / names[index])

@@ -25,6 +25,7 @@ from hashreel.errors import BadInputError, DecodeError, HashreelError, NotFoundE
 
 __all__ = [
     "MAX_PIXELS",
+    "PICTURE_SUFFIXES",
     "FolderPicture",
     "PictureSource",
     "crop_box",
@@ -33,12 +34,16 @@ __all__ = [
     "encode_png",
     "iter_picture_folder",
     "load_picture",
+    "natural_key",
     "picture_names",
     "scale_short_side",
 ]
 
 MAX_PIXELS = 80_000_000
 """Default limit on width × height; decoded, such a picture takes 240 MB. Below Pillow's own alarm."""
+
+PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+"""What counts as a key-frame by its name. No .gif: a gif in an archive is a short film more often than a key-frame."""
 
 # Only formats with decoders of their own: others (EPS, PDF, WMF, ...) start programs or draw vector graphics.
 FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
@@ -206,7 +211,7 @@ def picture_names(folder: str | os.PathLike[str]) -> list[str]:
         raise NotFoundError(f"{path.name}: there is no such folder") from exc
     except NotADirectoryError as exc:
         raise BadInputError(f"{path.name}: this is a file, not a folder of pictures") from exc
-    return sorted(entries, key=_natural_key)
+    return sorted(entries, key=natural_key)
 
 
 def iter_picture_folder(folder: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Iterator[FolderPicture]:
@@ -225,7 +230,8 @@ def iter_picture_folder(folder: str | os.PathLike[str], *, max_pixels: int = MAX
             yield FolderPicture(index, name, image, None)
 
 
-def _natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
+def natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
+    """Return what names are sorted by in natural order: ``frame2`` before ``frame10``."""
     parts = re.split(r"(\d+)", name)
     key = [(1, int(part), "") if part.isdecimal() else (2, 0, part.casefold()) for part in parts if part]
     # Names that differ in case or leading zeros only still have one order.

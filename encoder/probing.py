@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,7 +16,7 @@ from encoder.containers import choose_video_stream, frame_rate_of, open_containe
 from encoder.reader import VideoReader
 from encoder.scaling import display_size
 
-__all__ = ["VideoInfo", "probe"]
+__all__ = ["VideoInfo", "key_frames_before", "probe"]
 
 FALLBACK_RATE = 25.0
 
@@ -69,6 +70,22 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
             rotation=rotation,
             is_still=_is_still(reader.container, reader.stream),
         )
+
+
+def key_frames_before(path: str | os.PathLike[str], times_ms: Sequence[int]) -> list[int | None]:
+    """Return the time in ms of the key-frame from which decoding can go on to each time; None where none is found.
+
+    Args:
+        path: A video file.
+        times_ms: Ascending, each at least 1.
+    """
+    found: list[int | None] = []
+    with VideoReader(path) as reader:
+        for time_ms in times_ms:
+            frames = reader.frames_by_seeking(time_ms, keys_only=True)
+            first = next(frames, None) if frames is not None else None
+            found.append(first.time_ms if first is not None and first.time_ms <= time_ms else None)
+    return found
 
 
 def _duration_ms(path: str | os.PathLike[str], container: InputContainer, stream: VideoStream) -> int:

@@ -23,7 +23,7 @@ import httpx
 
 from hashreel.errors import BadInputError, ForbiddenError, TooLargeError, UnavailableError
 
-__all__ = ["Download", "OutboundRules", "check_target", "fetch", "opened"]
+__all__ = ["Download", "OutboundRules", "StatusError", "check_target", "fetch", "opened"]
 
 PORTS = {"http": 80, "https": 443}
 ANY = "*"
@@ -33,6 +33,14 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
+
+
+class StatusError(BadInputError):
+    """An address answered with another status than 200 and 206; ``status`` is that."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        super().__init__(f"{response.url} answers with status {response.status_code}; expected 200")
+        self.status = response.status_code
 
 
 @dataclass(frozen=True)
@@ -212,7 +220,7 @@ def _is_public(address: Address) -> bool:
 
 def _check_answer(response: httpx.Response, rules: OutboundRules) -> None:
     if response.status_code not in (200, 206):
-        raise BadInputError(f"{response.url} answers with status {response.status_code}; expected 200")
+        raise StatusError(response)
     if response.headers.get("content-encoding", "identity").lower() != "identity":
         raise BadInputError(f"{response.url} answers in a compressed form that was not asked for")
     length = response.headers.get("content-length", "")

@@ -270,6 +270,9 @@ class HitModel(_Reply):
 
     video: int
     source: str
+    member: Annotated[
+        str | None, Field(description="The file inside, where the source is a folder or an archive of pictures.")
+    ] = None
     time_ms: int
     distance: int
     frame_id: str
@@ -290,6 +293,11 @@ class HitModel(_Reply):
     def time_s(self) -> float:
         """The hit's presentation time in seconds."""
         return self.time_ms / 1000
+
+    @property
+    def file(self) -> str:
+        """The very file: the source and, of a folder or an archive of pictures, the file inside."""
+        return self.source if self.member is None else f"{self.source}: {self.member}"
 
 
 class Answer(_Reply):
@@ -431,7 +439,7 @@ class VideoModel(_Reply):
     id: int
     source: str
     state: VideoState
-    kind: Annotated[Literal["video", "pictures"], Field(description="A video, or a folder of pictures.")] = "video"
+    kind: Annotated[Literal["video", "pictures"], Field(description="A video, or an album of pictures.")] = "video"
     frames: int = 0
     duration_s: float = 0.0
     width: int = 0
@@ -472,7 +480,7 @@ class TagsRequest(_Request):
 
 
 class EnqueueRequest(_Request):
-    """Sources to index: the server's files, folders and globs inside its source roots."""
+    """Sources to index: the server's files, folders, archives and globs inside its source roots, and URLs."""
 
     model_config = ConfigDict(
         json_schema_extra={

@@ -40,6 +40,22 @@ class Settings(BaseSettings):
         dict[str, Path],
         Field(description='Source roots by name, JSON: {"archive": "/srv/archive"}. Only files inside are read.'),
     ] = {}
+    source_hosts: Annotated[
+        list[str],
+        Field(
+            description="What may be indexed by URL (JSON list). For http and https: hosts, `*.name`, `*` for every "
+            "public host, each with :PORT or without; addresses and networks such as 10.1.0.0/16, which also are the "
+            "only private ones that names may resolve to. For others: how the address begins, such as s3://bucket/. "
+            "Empty: none."
+        ),
+    ] = []
+    source_timeout_s: Annotated[
+        float, Field(gt=0, le=86400, description="Longest time to fetch a source by URL; the next try goes on there.")
+    ] = 1800.0
+    max_source_bytes: Annotated[int, Field(ge=1024, description="Largest source that is fetched by URL.")] = 32768 * MIB
+    source_cache_bytes: Annotated[
+        int, Field(ge=1024, description="Bound of the folder of local copies of sources that were fetched.")
+    ] = 65536 * MIB
     open_roots: Annotated[
         bool, Field(description="Accept any path that the worker's user can read (embedded stack only).")
     ] = False

@@ -122,6 +122,7 @@ class VideoRecord:
     found: dict[str, int] = field(default_factory=dict)
     again: bool = False
     same_as: int | None = None
+    version: str = ""
 
     @classmethod
     def from_redis(cls, video: int, raw: Mapping[bytes, bytes]) -> VideoRecord:
@@ -163,5 +164,6 @@ class VideoRecord:
             content=text("content"),
             again=text("again") == "1",
             same_as=int(text("same_as")) if text("same_as") else None,
+            version=text("version"),
             found={name[len(FOUND) :].decode(): int(count) for name, count in raw.items() if name.startswith(FOUND)},
         )

@@ -253,6 +253,10 @@ for i = 4, #ARGV, 2 do
   end
 end
 local holder = identity ~= '' and redis.call('HGET', gkey('holders'), identity)
+local here = identity ~= '' and redis.call('HGET', gkey('places'), get('place') or '')
+-- What is indexed under this very name comes first: it may have been encoded again, beside the holder.
+if here and redis.call('HGET', P .. 'v:' .. here, 'identity') == identity
+  and redis.call('HGET', P .. 'v:' .. here, 'state') == 'indexed' then holder = here end
 redis.call('HSET', V, unpack(fields))
 if holder and holder ~= v and get('again') ~= '1' then
   redis.call('HSET', V, 'chunks', 0, 'bounds', '[]')

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import redis
 
 from encoder.folders import load_folder_frame
 from encoder.pictures import encode_jpeg, encode_png
 from encoder.scaling import Image, scale_short_side
 from encoder.video import grab_frame
 from hashreel.errors import BehindError, DecodeError, NotFoundError
-from hashreel.schemas import Tags, VideoModel, Videos
+from hashreel.schemas import Answer, Tags, VideoModel, Videos
+from indexer.members import Members, name_at
 from indexer.records import VideoRecord
+from indexer.store import printable
 from search.galleries import OPEN_WAIT_S, Galleries
 from search.replies import video_model
 from search.thumbnails import ThumbnailCache
@@ -30,6 +34,7 @@ class Catalogue(Galleries):
 
     def __init__(self, store: Store, settings: Settings, load_model: Callable[[str], Model]) -> None:
         super().__init__(store, settings, load_model)
+        self._members = Members(store)
         self._thumbnails = ThumbnailCache(settings.data / "cache" / "thumbnails", settings.thumbnail_cache_bytes)
 
     def videos(
@@ -104,20 +109,40 @@ class Catalogue(Galleries):
         gallery.forget()
         self._thumbnails.drop(record.id)
 
+    def with_members(self, answer: Answer) -> Answer:
+        """Return an answer whose hits in folders and archives of pictures name the file inside."""
+        if answer.stale or not answer.hits:
+            return answer
+        try:
+            names = self._members.names(hit.video for hit in answer.hits)
+        except redis.RedisError:
+            return answer  # without Redis the answer is right, and lacks the names
+        hits = [hit.model_copy(update={"member": _member_of(names[hit.video], hit.time_ms)}) for hit in answer.hits]
+        return answer.model_copy(update={"hits": hits}) if any(names.values()) else answer
+
+    def _frame_picture(self, record: VideoRecord, time_ms: int, short_side: int | None = None) -> Image:
+        """Return a frame of a video, uint8 [h, w, 3]; NotFoundError if its source is gone or was changed."""
+        name = self._members.name(record.id, time_ms) if record.kind == "pictures" else None
+        scratch = self._settings.data / "cache"
+        return _picture(record, time_ms, short_side, name, scratch if scratch.is_dir() else None)
+
+    def _jpeg(self, record: VideoRecord, time_ms: int, width: int) -> bytes:
+        return encode_jpeg(self._frame_picture(record, time_ms, width * 9 // 16))
+
     def thumbnail(self, frame_id: int, width: int = 320) -> bytes:
         """Return a JPEG of an indexed frame, cut from its source (cached); NotFoundError if that is gone."""
         record = self._store.video(frame_id >> 32)
         gallery = self._open_gallery(self._store.generation(record.generation))
         self._wait_until_built(gallery)
         time_ms = gallery.frame(frame_id).time_ms
-        return self._thumbnails.get(frame_id, width, lambda: _cut(record, time_ms, width))
+        return self._thumbnails.get(frame_id, width, lambda: self._jpeg(record, time_ms, width))
 
     def frame_png(self, frame_id: int) -> bytes:
         """Return an indexed frame in full size, as PNG; NotFoundError if its source is gone or was changed."""
         record = self._store.video(frame_id >> 32)
         gallery = self._open_gallery(self._store.generation(record.generation))
         self._wait_until_built(gallery)
-        return encode_png(_picture(record, gallery.frame(frame_id).time_ms))
+        return encode_png(self._frame_picture(record, gallery.frame(frame_id).time_ms))
 
     def source_path(self, video_id: int) -> Path:
         """Return the local file of an indexed video; NotFoundError if it moved, changed, or is a folder of pictures.
@@ -134,23 +159,28 @@ class Catalogue(Galleries):
 
 def _check_unchanged(record: VideoRecord) -> None:
     """Make sure that a file is the one that was indexed; a picture of another one would be false evidence."""
-    if record.kind != "video":
+    path = Path(record.path)
+    if record.kind != "video" and not path.is_file():
         return
-    info = Path(record.path).stat()
+    info = path.stat()
     if (info.st_size, info.st_mtime_ns) != (record.size, record.modified_ns):
         raise NotFoundError(f"the file {record.source} was changed after it was indexed; enqueue it again")
 
 
-def _cut(record: VideoRecord, time_ms: int, width: int) -> bytes:
-    return encode_jpeg(_picture(record, time_ms, width * 9 // 16))
+def _member_of(names: Sequence[str], time_ms: int) -> str | None:
+    name = name_at(names, time_ms)
+    return None if name is None else printable(name)
 
 
-def _picture(record: VideoRecord, time_ms: int, short_side: int | None = None) -> Image:
-    """Return a frame of a video, uint8 [h, w, 3]; NotFoundError if its source is gone or was changed."""
+def _picture(
+    record: VideoRecord, time_ms: int, short_side: int | None, name: str | None, scratch: Path | None
+) -> Image:
+    if "://" in record.path:
+        raise NotFoundError(f"the source {record.source} lies elsewhere, and its local copy was removed after use")
     try:
         _check_unchanged(record)
         if record.kind == "pictures":
-            picture = load_folder_frame(Path(record.path), time_ms)
+            picture = load_folder_frame(Path(record.path), time_ms, name, scratch)
             return picture if short_side is None else scale_short_side(picture, short_side)
         return grab_frame(record.path, time_ms, short_side=short_side).image
     except (DecodeError, NotFoundError, OSError) as exc:

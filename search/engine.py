@@ -52,6 +52,10 @@ class SearchEngine(Masks, Watching, IndexUpkeep):
     """
 
     def search(self, request: SearchRequest) -> Answer:
+        """Answer one query; hits in albums of pictures name the file inside. Errors as :meth:`_answer`."""
+        return self.with_members(self._answer(request))
+
+    def _answer(self, request: SearchRequest) -> Answer:
         """Answer one query.
 
         Raises:

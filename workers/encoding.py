@@ -202,6 +202,7 @@ class UnitRunner:
         if not record.chunks:
             fields = self._reader.plan(record)
             insist(lambda: self._store.plan(video, fields))
+            self._reader.release(video)
             record = self._open(video)
         done = insist(lambda: self._store.chunk_numbers(video))
         todo = [Unit(video, chunk) for chunk in range(record.chunks) if chunk not in done]

@@ -58,7 +58,7 @@ class JobQueue:
         self._settings = settings
         self._dispatcher = Dispatcher(store, send)
         roots = {"uploads": settings.data / "uploads", **settings.roots}
-        self._roots = SourceRoots(roots, is_open=settings.open_roots)
+        self._roots = SourceRoots(roots, is_open=settings.open_roots, settings=settings)
         self.evaluations = EvaluationQueue(store, send, settings)
 
     def units(self) -> tuple[int, int]:
@@ -432,7 +432,12 @@ def _new_video(
 
 
 def _content(source: Source, policy: Mapping[str, object]) -> str:
-    """Return what tells that a source was indexed before: name, size, time of change and policy."""
+    """Return what tells that a source was indexed before: name, size, time of change and policy.
+
+    What lies elsewhere has none: whether it was changed is seen when it is fetched.
+    """
+    if "://" in source.path:
+        return ""
     text = json.dumps([source.name, source.size, source.modified_ns, policy], sort_keys=True)
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
 

@@ -7,24 +7,36 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from encoder.folders import folder_sha, iter_folder_frames
+import redis
+
+from encoder.archives import is_archive_file
+from encoder.folders import STEP_MS, iter_folder_frames, read_album
 from encoder.policies import Every, Scenes, parse_policy
-from encoder.probing import probe
+from encoder.probing import key_frames_before, probe
 from encoder.video import KeyFrame, iter_key_frames
-from hashreel.errors import HashreelError
-from indexer.chunks import MAX_CHUNKS
+from hashreel.errors import DecodeError, HashreelError, NotFoundError
+from indexer.chunks import MAX_CHUNKS, MAX_FRAMES
+from indexer.members import pack_names, unpack_names
+from workers.copies import LocalCopies
 
 if TYPE_CHECKING:
     from encoder.damage import DecodeWarning
     from encoder.policies import Policy
     from hashreel.settings import Settings
     from indexer.records import VideoRecord
+    from indexer.store import Store
 
 __all__ = ["SourceChangedError", "SourceReader", "chunk_bounds"]
+
+Fields = dict[str, str | int | bytes]
+
+CHECK_S = 2.0
 
 
 class SourceChangedError(HashreelError):
@@ -35,13 +47,17 @@ class SourceReader:
     """Reads sources for the units of work.
 
     Args:
-        settings: Length of a chunk.
+        settings: Length of a chunk, and bounds of what is fetched.
+        store: The stored state.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, store: Store) -> None:
         self._settings = settings
+        self._store = store
+        self._copies = LocalCopies(settings)
+        self._fetched: dict[int, str] = {}
 
-    def plan(self, record: VideoRecord) -> dict[str, str | int]:
+    def plan(self, record: VideoRecord) -> Fields:
         """Return what the record of a video is to hold about its source: chunks, length, codec, SHA-256.
 
         Raises:
@@ -49,20 +65,13 @@ class SourceReader:
             DecodeError: If it is no video.
             HashreelError, OSError: If it cannot be read.
         """
-        _check_unchanged(record)
-        if record.kind == "pictures":
-            sha = folder_sha(Path(record.path))
-            return {"chunks": 1, "bounds": "[0]", "codec": "pictures"} | _identity(record, sha)
-        info = probe(record.path)
-        bounds = chunk_bounds(parse_policy(record.policy), info.duration_ms, self._settings.chunk_s)
-        return {
-            "chunks": len(bounds),
-            "bounds": str(bounds),
-            "duration_ms": info.duration_ms,
-            "width": info.width,
-            "height": info.height,
-            "codec": info.codec,
-        } | _identity(record, _file_sha(record.path))
+        try:
+            path, remote = self._local(record)
+            is_album = record.kind == "pictures" or (remote and is_archive_file(path))
+            return remote | (self._album(record, path) if is_album else self._video(record, path))
+        except DecodeError:
+            self._drop(record.id)
+            raise
 
     def frames(
         self, record: VideoRecord, chunk: int, *, short_side: int, warnings: list[DecodeWarning]
@@ -79,46 +88,152 @@ class SourceReader:
             SourceChangedError: At once, if the file is not the one that was planned.
             HashreelError, OSError: At once or while iterating, if it cannot be read.
         """
-        _check_unchanged(record)
+        path, _ = self._local(record)
+        start = record.bounds[chunk]
+        end = record.bounds[chunk + 1] if chunk + 1 < len(record.bounds) else None
         if record.kind == "pictures":
-            return iter_folder_frames(Path(record.path), short_side=short_side, warnings=warnings)
-        return iter_key_frames(
-            record.path,
+            packed = cast("bytes | None", self._store.redis.get(self._store.keys.members(record.id)))
+            return iter_folder_frames(
+                path,
+                short_side=short_side,
+                warnings=warnings,
+                names=unpack_names(packed) if packed else None,
+                start=start // STEP_MS,
+                stop=None if end is None else end // STEP_MS,
+                scratch=self._scratch(path),
+            )
+        policy = parse_policy(record.policy)
+        return iter_key_frames(path, policy, start_ms=start, end_ms=end, short_side=short_side, warnings=warnings)
+
+    def release(self, video: int) -> None:
+        """Remove the local copy of a video's source if nothing is left to do of that video."""
+        if video not in self._fetched:
+            return
+        with suppress(redis.RedisError):  # then it goes when it was not used for long
+            record = self._store.find_video(video)
+            if record is None or record.state not in {"queued", "encoding"}:
+                self._drop(video)
+
+    def _drop(self, video: int) -> None:
+        url = self._fetched.pop(video, None)
+        if url is not None:
+            self._copies.remove(url)
+
+    def _local(self, record: VideoRecord) -> tuple[Path, Fields]:
+        """Return the local file or folder, and what a source that lies elsewhere adds to the record."""
+        if "://" not in record.path:
+            _check_unchanged(record)
+            return Path(record.path), {}
+        self._fetched[record.id] = record.path
+        copy = self._copies.fetch(record.path, record.version, self._watching(record.id))
+        if record.version and copy.version != record.version:
+            self._drop(record.id)
+            raise SourceChangedError
+        return copy.path, {"version": copy.version, "size": copy.path.stat().st_size}
+
+    def _watching(self, video: int) -> Callable[[], None]:
+        """Return what ends a long transfer within seconds of a cancellation."""
+        checked_at = time.monotonic()
+
+        def go_on() -> None:
+            nonlocal checked_at
+            if time.monotonic() - checked_at > CHECK_S:
+                checked_at = time.monotonic()
+                with suppress(redis.RedisError):
+                    record = self._store.find_video(video)
+                    if record is None or record.state not in {"queued", "encoding"}:
+                        raise NotFoundError("cancelled while it was fetched")
+
+        return go_on
+
+    def _scratch(self, path: Path) -> Path | None:
+        return self._copies.scratch if path.is_file() else None
+
+    def _video(self, record: VideoRecord, path: Path) -> Fields:
+        info = probe(path)
+        bounds = chunk_bounds(
             parse_policy(record.policy),
-            start_ms=record.bounds[chunk],
-            end_ms=record.bounds[chunk + 1] if chunk + 1 < len(record.bounds) else None,
-            short_side=short_side,
-            warnings=warnings,
+            info.duration_ms,
+            self._settings.chunk_s,
+            lambda times_ms: key_frames_before(path, times_ms),
         )
+        return {
+            "chunks": len(bounds),
+            "bounds": str(bounds),
+            "duration_ms": info.duration_ms,
+            "width": info.width,
+            "height": info.height,
+            "codec": info.codec,
+        } | _identity(record, "video", _file_sha(path))
+
+    def _album(self, record: VideoRecord, path: Path) -> Fields:
+        album = read_album(path, self._scratch(path))
+        if not album.names:
+            raise DecodeError("; ".join(["no picture is in it", *album.notes]))
+        bounds = _album_bounds(len(album.names), self._settings.chunk_s)
+        return {
+            "kind": "pictures",
+            "chunks": len(bounds),
+            "bounds": str(bounds),
+            "duration_ms": STEP_MS * len(album.names),
+            "codec": "pictures",
+            "members": pack_names(album.names),
+        } | _identity(record, "pictures", album.sha256)
 
 
-def chunk_bounds(policy: Policy, duration_ms: int, chunk_s: float) -> list[int]:
-    """Return the start times of the chunks in ms; a multiple of the sampling step, so that borders drop no frame."""
+def chunk_bounds(
+    policy: Policy,
+    duration_ms: int,
+    chunk_s: float,
+    key_frames: Callable[[Sequence[int]], Sequence[int | None]] | None = None,
+) -> list[int]:
+    """Return the start times of the chunks in ms.
+
+    A chunk begins where decoding can begin: at a key-frame of the codec or, for a sampled video, at the first step of
+    the grid after one, so that no step is divided. Where no key-frame is found, the border is a step of the grid.
+
+    Args:
+        policy: Which frames get codes.
+        duration_ms: Length of the video.
+        chunk_s: Length of a chunk, in seconds.
+        key_frames: Returns the last key-frame at or before each of several times, in ms; None where it is not known.
+    """
     length = round(chunk_s * 1000)
     if isinstance(policy, Scenes):
         # A border would act as a cut and split a shot.
         return [0]
-    if isinstance(policy, Every):
-        step = policy.step_ms
-        length = max(step, length // step * step, -(-duration_ms // MAX_CHUNKS // step) * step)
+    step = policy.step_ms if isinstance(policy, Every) else 1
+    length = max(step, length // step * step, -(-duration_ms // MAX_CHUNKS // step) * step)
     length = max(length, -(-duration_ms // (MAX_CHUNKS - 1)))
-    return list(range(0, max(duration_ms, 1), length))
+    wanted = list(range(length, max(duration_ms, 1), length))
+    bounds = [0]
+    for time_ms, key_ms in zip(wanted, key_frames(wanted) if key_frames else [None] * len(wanted), strict=True):
+        border = time_ms if key_ms is None else -(-key_ms // step) * step
+        bounds.append(border if bounds[-1] < border <= time_ms else time_ms)
+    return bounds
+
+
+def _album_bounds(count: int, chunk_s: float) -> list[int]:
+    """Return the start times of the chunks of an album; as many pictures in each as seconds of a video."""
+    per_chunk = min(MAX_FRAMES, max(round(chunk_s * 1000 / STEP_MS), -(-count // (MAX_CHUNKS - 1))))
+    return list(range(0, STEP_MS * count, STEP_MS * per_chunk))
 
 
 def _check_unchanged(record: VideoRecord) -> None:
-    if record.kind == "pictures":
-        return
-    info = Path(record.path).stat()
+    path = Path(record.path)
+    if record.kind == "pictures" and not path.is_file():
+        return  # of a folder, the names that were listed count
+    info = path.stat()
     if (info.st_size, info.st_mtime_ns) != (record.size, record.modified_ns):
         raise SourceChangedError
 
 
-def _identity(record: VideoRecord, sha: str) -> dict[str, str | int]:
+def _identity(record: VideoRecord, kind: str, sha: str) -> Fields:
     """Return the fields by which the same content is known under any name: its SHA-256, and that with the policy."""
-    text = json.dumps([sha, record.kind, record.policy], sort_keys=True)
+    text = json.dumps([sha, kind, record.policy], sort_keys=True)
     return {"sha256": sha, "identity": hashlib.sha256(text.encode()).hexdigest()[:32]}
 
 
-def _file_sha(path: str) -> str:
-    with open(path, "rb") as file:
+def _file_sha(path: Path) -> str:
+    with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""From what a user names to what is indexed: files, folders and globs inside the source roots.
+"""From what a user names to what is indexed: files, folders and globs inside the source roots, archives, and URLs.
 
 Every source that is named ends in the records: a path that does not exist, lies outside the roots or is
 of no use becomes a failed video with its reason, never silence.
@@ -14,8 +14,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
-from encoder.folders import PICTURE_SUFFIXES
+from encoder.archives import is_archive_name
+from encoder.pictures import PICTURE_SUFFIXES
+from workers.addresses import expand_url
+
+if TYPE_CHECKING:
+    from hashreel.settings import Settings
 
 __all__ = ["Source", "SourceRoots"]
 
@@ -26,8 +33,8 @@ class Source:
 
     Attributes:
         name: What users see and what identifies it: the root's name and the path inside, or the path.
-        path: The local path.
-        kind: "video" or "pictures" (a folder of key-frames).
+        path: The local path, or the URL.
+        kind: "video" or "pictures" (a folder or an archive of key-frames).
         size: Bytes of the file; of all pictures in a folder.
         modified_ns: Time of change; the newest of a folder.
         problem: Why it cannot be indexed; empty if nothing speaks against it yet.
@@ -47,9 +54,11 @@ class SourceRoots:
     Args:
         roots: Folder by name. ``name/inside`` and absolute paths inside a root are accepted.
         is_open: Accept every path that this user can read.
+        settings: Which URLs may be read; None: none.
     """
 
-    def __init__(self, roots: Mapping[str, Path], *, is_open: bool = False) -> None:
+    def __init__(self, roots: Mapping[str, Path], *, is_open: bool = False, settings: Settings | None = None) -> None:
+        self._settings = settings
         self._roots = {name: Path(path).resolve() for name, path in roots.items()}
         self._is_open = is_open
 
@@ -58,14 +67,23 @@ class SourceRoots:
         if "\0" in text or not text.strip():
             yield Source(text.replace("\0", "�"), "", problem="an empty name, or one with a NUL, is no source")
             return
+        if text.lower().startswith("file://"):
+            text = unquote(urlsplit(text).path)
         if "://" in text:
-            yield Source(text, text, problem="URLs are not read; download the file into a source root or upload it")
+            yield from self._urls(text)
             return
         try:
             yield from self._expand(text)
         except (OSError, ValueError, RuntimeError) as exc:
             # A name that is too long or of no known user, a folder that went away while it was listed.
             yield Source(text, text, problem=f"cannot be read: {getattr(exc, 'strerror', None) or exc}")
+
+    def _urls(self, text: str) -> Iterator[Source]:
+        if self._settings is None:
+            yield Source(text, text, problem="URLs are not read here; name a file inside a source root")
+            return
+        for name, kind, problem in expand_url(text, self._settings):
+            yield Source(name, name, kind=kind, problem=problem)
 
     def _expand(self, text: str) -> Iterator[Source]:
         located = self._locate(text)
@@ -160,7 +178,8 @@ class SourceRoots:
             return Source(name, str(path), problem=f"cannot be read: {exc.strerror or exc}")
         if not stat.S_ISREG(info.st_mode):
             return Source(name, str(path), problem="not a regular file")
-        return Source(name, os.path.realpath(path), size=info.st_size, modified_ns=info.st_mtime_ns)
+        kind = "pictures" if is_archive_name(path.name) else "video"
+        return Source(name, os.path.realpath(path), kind, info.st_size, info.st_mtime_ns)
 
     def _pictures(self, folder: Path, names: Sequence[str]) -> Source:
         """Return a folder of pictures; refused as a whole if one of them is a link that leads out of the roots."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from hashreel.client import Client, Hits
 
 PICTURED = 5
-CSV_COLUMNS = ("rank", "distance", "video", "source", "time_ms", "frame_id", "code")
+CSV_COLUMNS = ("rank", "distance", "video", "source", "time_ms", "frame_id", "code", "member")
 
 
 @click.command(epilog="Examples: hashreel search query.jpg --top 5 --tag case=17, or hashreel search clip:clip.mp4")
@@ -163,7 +163,7 @@ def _print_pictures(client: Client, hits: Hits, protocol: Protocol | None) -> No
         except HashreelError:
             shown = None
         if shown is not None:
-            click.echo(f"{shown}\n{rank}  {clock(hit.time_ms)}  {hit.source}")
+            click.echo(f"{shown}\n{rank}  {clock(hit.time_ms)}  {hit.file}")
 
 
 def _refuse_with_clips(given: dict[str, object]) -> None:
@@ -184,7 +184,7 @@ def _box(text: str | None) -> tuple[float, float, float, float] | None:
 
 def _print_hits(hits: Hits) -> None:
     columns = ["rank", "distance", "time", "source", "frame"]
-    rows = [[n, h.distance, clock(h.time_ms), h.source, h.frame_id] for n, h in enumerate(hits, start=1)]
+    rows = [[n, h.distance, clock(h.time_ms), h.file, h.frame_id] for n, h in enumerate(hits, start=1)]
     if any(hit.concepts for hit in hits):
         columns.append("concepts")
         for row, hit in zip(rows, hits, strict=True):
@@ -196,7 +196,7 @@ def _print_csv(hits: Hits) -> None:
     writer = csv.writer(sys.stdout)
     writer.writerow(CSV_COLUMNS)
     for rank, hit in enumerate(hits, start=1):
-        writer.writerow((rank, hit.distance, hit.video, hit.source, hit.time_ms, hit.frame_id, hit.code))
+        writer.writerow((rank, hit.distance, hit.video, hit.source, hit.time_ms, hit.frame_id, hit.code, hit.member))
 
 
 def _remark(hits: Hits) -> None:

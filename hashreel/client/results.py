@@ -105,5 +105,5 @@ def _row(hit: Hit, picture: bytes | None) -> str:
     image = ""
     if picture is not None:
         image = f'<img alt="" width="160" src="data:image/jpeg;base64,{base64.b64encode(picture).decode()}">'
-    cells: tuple[Any, ...] = (hit.distance, f"{hit.time_s:.1f} s", hit.video, hit.source)
+    cells: tuple[Any, ...] = (hit.distance, f"{hit.time_s:.1f} s", hit.video, hit.file)
     return f"<tr><td>{image}</td>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in cells) + "</tr>"
