@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
-import os
-import re
 import secrets
-import shutil
 import signal
 import socket
-import subprocess
 import tempfile
 import threading
 import time
@@ -21,10 +16,11 @@ from typing import TYPE_CHECKING
 
 import redis
 
-from hashreel.errors import BadInputError, UnavailableError
+from hashreel.errors import UnavailableError
 from hashreel.processes import Child, python_command
 from indexer.store import Store, connect
 from workers.app import make_app
+from workers.devices import device_environment
 from workers.evaluation_records import EvaluationRecords
 from workers.metrics import FOLDER_VARIABLE, serve_metrics
 from workers.queue import Sender
@@ -36,57 +32,12 @@ from workers.units import Units
 if TYPE_CHECKING:
     from hashreel.settings import Settings
 
-__all__ = ["Supervisor", "parse_gpus", "visible_gpus"]
+__all__ = ["Supervisor"]
 
 logger = logging.getLogger(__name__)
 
 # A worker says nothing while it loads its model.
 START_S = 180.0
-
-
-def visible_gpus() -> list[str]:
-    """Return the devices that workers may use: CUDA_VISIBLE_DEVICES if set, else what nvidia-smi lists.
-
-    torch is not asked: it must not be loaded before a child's CUDA_VISIBLE_DEVICES is set.
-    """
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is not None:
-        # As CUDA reads it: what comes after a device that does not exist is not visible.
-        names = itertools.takewhile(lambda name: name not in {"", "-1"}, map(str.strip, named.split(",")))
-        return list(names)
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return []
-    try:
-        listing = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=30, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return []
-    # Lines of MIG slices stand between those of the devices.
-    return re.findall(r"^GPU (\d+):", listing, re.MULTILINE)
-
-
-def parse_gpus(text: str, present: Sequence[str]) -> list[str]:
-    """Return the devices that ``--gpus`` names, one worker process each; empty means the CPU.
-
-    Args:
-        text: "auto" (all there are), "all" (at least one), "none", or numbers such as "0,1".
-        present: The devices of this machine.
-
-    Raises:
-        BadInputError: If a device is named twice or is not there.
-    """
-    if text == "none" or (text == "auto" and not present):
-        return []
-    if text in {"auto", "all"}:
-        if not present:
-            raise BadInputError("--gpus all: this machine has no GPU that nvidia-smi lists; use --gpus none")
-        return list(present)
-    wanted = [part.strip() for part in text.split(",")]
-    unknown = [name for name in wanted if name not in present]
-    if unknown or len(set(wanted)) < len(wanted):
-        have = ", ".join(present) or "none"
-        raise BadInputError(f"--gpus {text}: this machine has GPUs: {have}; name each at most once, or use none")
-    return wanted
 
 
 class Supervisor:
@@ -121,8 +72,7 @@ class Supervisor:
         # The name by which its lease and its units are known; machines may share a host name.
         name = f"{socket.gethostname()}-{secrets.token_hex(4)}-{device}"
         environment = self._settings.environment()
-        # Set before the child's torch loads; "" hides every device from a CPU worker.
-        environment["CUDA_VISIBLE_DEVICES"] = gpu or ""
+        environment |= device_environment(gpu)
         if self._settings.metrics_port:
             environment[FOLDER_VARIABLE] = self._numbers.name
         environment["HASHREEL_DEVICE"] = "cpu" if gpu is None else "cuda"

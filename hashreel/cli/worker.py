@@ -13,7 +13,7 @@ from hashreel.stack import running_redis
 
 @click.command(epilog="Example: hashreel worker --redis-url redis://10.0.0.5:6379/0 --gpus all")
 @service_options
-@click.option("--gpus", default="auto", show_default=True, help="auto, all, none, or numbers such as 0,1.")
+@click.option("--gpus", default="auto", show_default=True, help="auto, all, none, or numbers or UUIDs: 0,1 or MIG-7c.")
 @click.option("--processes", type=click.IntRange(1, 256), help="Processes on the CPU.  [default: one for 8 cores]")
 @click.option("--drain", type=click.FloatRange(0), default=60.0, show_default=True, help="Seconds to finish on TERM.")
 @click.option("--single", is_flag=True, hidden=True, help="Be one worker process; the supervisor starts these.")
@@ -47,8 +47,11 @@ def cli(
         run_worker(settings, name, drain_s=drain)
         return
 
+    from workers.devices import gpu_uuids, parse_gpus, visible_gpus
+
+    devices = parse_gpus(gpus, visible_gpus(), gpu_uuids())
     warn_of_problems(settings)
 
-    from workers.supervisor import Supervisor, parse_gpus, visible_gpus
+    from workers.supervisor import Supervisor
 
-    Supervisor(settings, parse_gpus(gpus, visible_gpus()), processes=processes or 0, drain_s=drain).run()
+    Supervisor(settings, devices, processes=processes or 0, drain_s=drain).run()

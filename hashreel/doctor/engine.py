@@ -35,7 +35,7 @@ def check_engine(settings: Settings) -> Iterator[Finding]:
 
 
 def _gpu(settings: Settings) -> Finding:
-    from workers.supervisor import visible_gpus
+    from workers.devices import visible_gpus
 
     listed = visible_gpus()
     try:

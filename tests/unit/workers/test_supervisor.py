@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import stat
 import subprocess
 import sys
 import time
@@ -14,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from hashreel.errors import BadInputError, UnavailableError
+from hashreel.errors import UnavailableError
 from hashreel.processes import Child
 from hashreel.settings import Settings
-from workers.supervisor import Supervisor, parse_gpus, visible_gpus
+from workers.supervisor import Supervisor
 
 WAIT_S = 30.0
 
@@ -27,91 +26,6 @@ def wait_for(is_so: Callable[[], bool], what: str) -> None:
     while not is_so():
         assert time.monotonic() < deadline, f"not within {WAIT_S:.0f} s: {what}"
         time.sleep(0.01)
-
-
-# Devices
-
-
-@pytest.mark.parametrize(
-    ("text", "present", "expected"),
-    [
-        ("auto", [], []),
-        ("auto", ["0", "1"], ["0", "1"]),
-        ("all", ["0", "1"], ["0", "1"]),
-        ("none", ["0", "1"], []),
-        ("1", ["0", "1"], ["1"]),
-        ("1,0", ["0", "1"], ["1", "0"]),
-        (" 0 , 1 ", ["0", "1"], ["0", "1"]),
-        ("GPU-8f3a", ["GPU-8f3a", "GPU-11"], ["GPU-8f3a"]),
-    ],
-)
-def test_gpus_that_are_named(text: str, present: list[str], expected: list[str]) -> None:
-    assert parse_gpus(text, present) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "present"),
-    [
-        ("all", []),
-        ("0", []),
-        ("2", ["0", "1"]),
-        ("0,0", ["0", "1"]),
-        ("", ["0"]),
-        ("0,", ["0"]),
-        ("-1", ["0"]),
-        ("x", ["0"]),
-    ],
-)
-def test_gpus_that_are_not_there_are_refused(text: str, present: list[str]) -> None:
-    with pytest.raises(BadInputError, match="--gpus"):
-        parse_gpus(text, present)
-
-
-@pytest.mark.parametrize(
-    ("variable", "expected"),
-    [
-        ("", []),
-        ("-1", []),
-        ("0,1", ["0", "1"]),
-        (" 2 ,0", ["2", "0"]),
-        ("1,-1,0", ["1"]),
-        ("GPU-8f3a,MIG-1", ["GPU-8f3a", "MIG-1"]),
-    ],
-)
-def test_visible_gpus_are_what_cuda_would_see(
-    monkeypatch: pytest.MonkeyPatch, variable: str, expected: list[str]
-) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", variable)
-    assert visible_gpus() == expected
-
-
-LISTING = """\
-GPU 0: NVIDIA A100 (UUID: GPU-5d5b)
-  MIG 3g.20gb     Device  0: (UUID: MIG-7c)
-  MIG 3g.20gb     Device  1: (UUID: MIG-8d)
-GPU 1: NVIDIA A100 (UUID: GPU-6e6c)
-"""
-
-
-@pytest.mark.parametrize(
-    ("script", "expected"),
-    [(f"cat <<'END'\n{LISTING}END", ["0", "1"]), ("echo 'No devices were found'", []), ("exit 9", [])],
-)
-def test_devices_are_those_that_the_driver_lists(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str, expected: list[str]
-) -> None:
-    program = tmp_path / "nvidia-smi"
-    program.write_text(f"#!/bin/sh\n{script}\n")
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    assert visible_gpus() == expected
-
-
-def test_machine_without_a_driver_has_no_device(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert visible_gpus() == []
 
 
 SHOW = """
