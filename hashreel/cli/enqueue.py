@@ -6,8 +6,9 @@ import codecs
 import os
 import sys
 from glob import glob
+from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit
 
 import click
@@ -21,6 +22,11 @@ from hashreel.cli.options import (
     print_json,
 )
 from hashreel.cli.reports import report_job
+
+if TYPE_CHECKING:
+    from hashreel.client import Client
+
+SHOWN = 10
 
 
 @click.command(epilog="Example: hashreel enqueue archive/*.mp4 --every 1s --tag case=17 --wait")
@@ -64,14 +70,18 @@ def cli(
     api_key: str | None,
     as_json: bool,
 ) -> None:
-    """Index videos, folders of videos, folders of key-frames, or globs.
+    """Index videos, folders of videos, folders or archives of key-frames, globs, and URLs.
 
     Paths are the service's: inside its source roots, or, for an embedded stack, any path of this machine. What exists
     here, by a relative path or a glob, is meant as this machine sees it when the service runs on it, too.
-    Every source ends as indexed or in `hashreel failures` with its reason.
+    URLs are read from the hosts that the service's setting source_hosts names. A source `-` is standard input, as
+    with --from -. Every source ends as indexed, as skipped (its content is indexed already), or in `hashreel failures`
+    with its reason. Exit code 1 if a source failed at once.
     """
     if sum((every is not None, keyframes is not None, scenes)) > 1:
         raise click.UsageError("--every, --keyframes and --scenes exclude each other")
+    if "-" in sources:
+        sources = tuple(source for source in sources if source != "-") + tuple(_listed(sys.stdin.buffer.read()))
     sources += tuple(source for file in lists for source in _listed(file.read()))
     if not sources:
         raise click.UsageError("there is no source; name some, or a file of them by --from")
@@ -90,6 +100,9 @@ def cli(
         if not wait:
             status = job.status()
             print_json(status) if as_json else click.echo(f"job {job.id}: {status.counts.total} sources")
+            if status.counts.failed:
+                _tell_failures(client, job.id, status.counts.failed)
+                sys.exit(1)
             return
         # Whatever happens to this command or to the service, the job can be found again.
         click.echo(f"job {job.id}: waiting; `hashreel jobs show {job.id}` shows it, too", err=True)
@@ -100,6 +113,13 @@ def cli(
             report_job(client, status)
     if status.counts.failed:
         sys.exit(1)
+
+
+def _tell_failures(client: Client, job_id: str, count: int) -> None:
+    for failure in islice(client.failures(job=job_id), SHOWN):
+        click.echo(f"failed {failure.source}: {failure.reason}", err=True)
+    if count > SHOWN:
+        click.echo(f"... and {count - SHOWN} more; see `hashreel failures`", err=True)
 
 
 def _listed(content: bytes) -> list[str]:

@@ -91,6 +91,9 @@ def test_sources_are_listed_in_files_and_on_standard_input(service, tmp_path: Pa
     assert done.exit_code == 0, done.output
     asked = ["archive/c.mp4", "archive/a.mp4", "archive/ö b.mp4", "archive/line\nbreak.mp4", "archive/d.mp4"]
     assert list(service.queue.wishes.values())[-1].sources == asked
+    done = CliRunner().invoke(cli, ["enqueue", "-", "archive/c.mp4", "--url", service.url], input=b"archive/d.mp4\n")
+    assert done.exit_code == 0, done.output
+    assert list(service.queue.wishes.values())[-1].sources == ["archive/c.mp4", "archive/d.mp4"]
     (tmp_path / "empty.txt").touch()
     for words in (["--from", str(tmp_path / "empty.txt")], []):
         done = CliRunner().invoke(cli, ["enqueue", *words, "--url", service.url])
