@@ -197,6 +197,10 @@ class Settings(BaseSettings):
     metrics_port: Annotated[
         int, Field(ge=0, le=65535, description="Port of the metrics of `hashreel worker`; 0: none.")
     ] = 0
+    traces: Annotated[
+        Literal["off", "otlp", "console"],
+        Field(description="OpenTelemetry spans: sent to where `OTEL_EXPORTER_OTLP_ENDPOINT` says, or into the log."),
+    ] = "off"
     log_format: Annotated[Literal["text", "json"], Field(description="Lines of log for people, or JSON.")] = "text"
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="Least level logged.")] = (
         "info"

@@ -13,6 +13,7 @@ from typing import Any, cast
 import redis
 
 from hashreel.errors import ConflictError, FingerprintMismatchError, LogCorruptError, NotFoundError, UnavailableError
+from hashreel.traces import span
 from indexer import scripts
 from indexer.chunks import Chunk, decode_chunk, encode_chunk, value_sha
 from indexer.keys import Keys
@@ -365,7 +366,9 @@ class Store:
         notes = json.dumps([_note(warning) for warning in warnings])
         args: list[Any] = [chunk_number, value, value_sha(value), len(chunk), notes, *seconds, chunk.fingerprint]
         args.append(json.dumps(dict(found or {})))
-        reply = self._commit_watched(video, chunk_number, chunk, args)
+        facts = {"hashreel.video": video, "hashreel.chunk": chunk_number, "hashreel.frames": len(chunk)}
+        with span("commit", attributes=facts):
+            reply = self._commit_watched(video, chunk_number, chunk, args)
         if reply == "model":
             record = self.video(video)
             check_fingerprint(self.generation(record.generation), "that of the chunk", chunk.fingerprint)

@@ -24,6 +24,7 @@ from encoder.model_files import DEFAULT_MODEL
 from encoder.onnx_runtime import onnx_is_installed
 from encoder.runtime import pick_device
 from hashreel.errors import UnavailableError
+from hashreel.traces import end_traces, set_up_traces
 from indexer.store import Store, connect
 from workers.app import make_app
 from workers.encoding import UnitRunner
@@ -65,6 +66,7 @@ def run_worker(settings: Settings, name: str = "", *, drain_s: float = 60.0) -> 
     """
     if settings.redis_url is None:
         raise UnavailableError("no Redis is named; set HASHREEL_REDIS_URL or --redis-url, or run `hashreel up`")
+    set_up_traces(settings, "hashreel-worker")
     store = Store(connect(settings.redis_url))
     store.check_server()
     model = _load_model(store, settings)
@@ -96,6 +98,7 @@ def run_worker(settings: Settings, name: str = "", *, drain_s: float = 60.0) -> 
         )
         worker.start()
     finally:
+        end_traces()
         task_prerun.disconnect(fill_up)
         worker_shutting_down.disconnect(drain)
         stop.set()

@@ -19,6 +19,7 @@ from hashreel.schemas import EnqueueRequest, Failure, Failures, JobModel, JobSta
 from indexer.records import NewVideo, VideoRecord
 from workers.evaluation_queue import EvaluationQueue
 from workers.job_models import ENDED, job_model
+from workers.message_context import job_fields
 from workers.messages import Unit
 from workers.sending import Dispatcher, Sender
 from workers.sources import Source, SourceRoots
@@ -144,6 +145,7 @@ class JobQueue:
             "finished_at": now,
             "is_open": 1,
             "open_until": now + OPEN_S,
+            **job_fields(),
         }
         with self._store.redis.pipeline(transaction=True) as pipe:
             pipe.hset(keys.job(job), mapping=record)  # type: ignore[arg-type]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import redis
 from kombu.exceptions import KombuError, OperationalError
 
 from workers.backlog import Backlog
+from workers.message_context import headers_of_units
 from workers.messages import (
     EVALUATION_QUEUE,
     LANES,
@@ -45,13 +47,20 @@ class Sender:
     def __init__(self, app: Celery) -> None:
         self._app = app
 
-    def __call__(self, units: Iterable[Unit], fingerprint: str, lane: Lane = "bulk") -> None:
-        """Send one message a unit."""
+    def __call__(
+        self,
+        units: Iterable[Unit],
+        fingerprint: str,
+        lane: Lane = "bulk",
+        headers: Iterable[Mapping[str, str]] = (),
+    ) -> None:
+        """Send one message a unit, with the headers of each, if they are given."""
         try:
-            for unit in units:
+            for unit, more in itertools.zip_longest(units, headers):
                 self._app.send_task(
                     RUN_UNIT,
                     kwargs=payload(unit),
+                    headers=dict(more or {}),
                     task_id=str(unit),
                     queue=queue_name(fingerprint, lane),
                     ignore_result=True,
@@ -136,7 +145,7 @@ class Dispatcher:
             if waiting is None or waiting >= MAX_WAITING:
                 return 0
             units = self._backlog.take(queue, MAX_WAITING - waiting)
-            self._send(units, fingerprint, lane)
+            self._send(units, fingerprint, lane, headers_of_units(self._store, units))
         return len(units)
 
     def drop(self, job: str, fingerprint: str) -> None:

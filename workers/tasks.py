@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from workers.message_context import in_message_context
 from workers.messages import RUN_EVALUATION, RUN_UNIT, read_evaluation_payload, read_payload
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ def register_tasks(app: Celery, slots: Slots, evaluations: EvaluationRunner) -> 
     """
     one_evaluation = threading.Lock()
 
-    @app.task(name=RUN_UNIT)  # type: ignore[untyped-decorator]
+    @app.task(name=RUN_UNIT, bind=True)  # type: ignore[untyped-decorator]
+    @in_message_context
     def run_unit(protocol: int, unit: str) -> None:
         slots.run(read_payload(protocol, unit))
 

@@ -7,6 +7,8 @@ import json
 import logging
 import sys
 
+from hashreel.log_context import ContextFilter
+
 __all__ = ["set_up_logging"]
 
 _STANDARD = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "data"}
@@ -37,6 +39,7 @@ def set_up_logging(level: str, form: str = "text") -> None:
     """Send log records of at least ``level`` to stderr, as lines for people ("text") or as "json"."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonFormatter() if form == "json" else _Formatter())
+    handler.addFilter(ContextFilter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for chatty in ("httpx", "httpcore", "PIL", "numba", "kombu", "amqp"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, getattr(logging, level.upper())))

@@ -56,6 +56,7 @@ def cli(
 
     from encoder.model import load_model
     from hashreel.cli.logs import set_up_logging
+    from hashreel.traces import end_traces, set_up_traces
     from indexer.store import Store, connect
     from search.engine import SearchEngine
     from search.http.access import make_access
@@ -65,6 +66,7 @@ def cli(
     from workers.units import Units
 
     set_up_logging(settings.log_level, settings.log_format)
+    set_up_traces(settings, "hashreel-search")
     warn_of_problems(settings)
     store = Store(connect(settings.redis_url))
     store.check_server()
@@ -90,6 +92,7 @@ def cli(
         if access.audit is not None:
             access.audit.close()
         engine.close()
+        end_traces()
 
 
 def _warn(access: Access) -> None:

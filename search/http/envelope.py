@@ -6,11 +6,14 @@ import logging
 import re
 import secrets
 import time
+from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hashreel.log_context import bound
+from hashreel.traces import span
 from search.http.metrics import Metrics
 from search.http.problems import ProblemResponse, http_problem
 
@@ -83,8 +86,12 @@ class Envelope:
                     headers["X-Hashreel-Instance"] = self.instance
             await send(message)
 
+        parent = Headers(scope=scope).get("traceparent", "")
         try:
-            await self.app(scope, receive, dressed)
+            with bound(request_id=request_id), span("request", kind="server", parent=parent) as current:
+                await self.app(scope, receive, dressed)
+                if current is not None:
+                    _describe(current, scope, status)
         except ClientDisconnect:
             status = status or CLIENT_GONE
         except Exception:
@@ -105,6 +112,20 @@ class Envelope:
                 "request",
                 extra={"action": "request", "request_id": scope["state"]["request_id"], **facts},
             )
+
+
+def _describe(current: Any, scope: Scope, status: int) -> None:
+    """Name a span by its route, of which there are few, and say how it ended."""
+    route = getattr(scope.get("route"), "path", "unmatched")
+    current.update_name(f"{scope['method']} {route}")
+    current.set_attributes(
+        {
+            "http.request.method": scope["method"],
+            "http.route": route,
+            "http.response.status_code": status,
+            "hashreel.request_id": scope["state"]["request_id"],
+        }
+    )
 
 
 def _request_id(scope: Scope) -> str:
