@@ -147,6 +147,14 @@ class Query(_Request):
     """
 
     image: Annotated[str | None, Field(description="A picture file (JPEG, PNG, WebP ...), base64.")] = None
+    url: Annotated[
+        str | None,
+        Field(
+            max_length=2048,
+            pattern=r"^https?://[\x21-\x7e]+$",
+            description="Address of a picture on a host that the service may read (its setting picture_hosts).",
+        ),
+    ] = None
     frame: Annotated[FrameId | None, Field(description="Id of an indexed frame.")] = None
     code: Annotated[
         str | None, Field(max_length=64, pattern=r"^([0-9a-fA-F]{2})+$", description="A packed code in hex.")
@@ -157,17 +165,17 @@ class Query(_Request):
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        given = [name for name in ("image", "frame", "code") if getattr(self, name) is not None]
+        given = [name for name in ("image", "url", "frame", "code") if getattr(self, name) is not None]
         if len(given) > 1:
-            raise ValueError(f"a query has exactly one of image, frame, code; got {given}")
-        if self.box is not None and self.image is None:
-            raise ValueError("box goes with image")
+            raise ValueError(f"a query has exactly one of image, url, frame, code; got {given}")
+        if self.box is not None and self.image is None and self.url is None:
+            raise ValueError("box goes with image or url")
         return self
 
     @property
     def is_empty(self) -> bool:
         """Whether it names nothing."""
-        return self.image is None and self.frame is None and self.code is None
+        return self.image is None and self.url is None and self.frame is None and self.code is None
 
 
 class SearchOptions(_Request):
@@ -238,7 +246,7 @@ class SearchRequest(SearchOptions):
     def _searches_for_something(self) -> Self:
         if self.query.is_empty and not self.more and not self.concepts:
             raise ValueError(
-                "a query has exactly one of image, frame, code; got none, which only goes with concepts or more"
+                "a query has exactly one of image, url, frame, code; got none, which only goes with concepts or more"
             )
         if self.query.is_empty and not self.more and (self.radius is not None or self.less or self.ties != "id"):
             raise ValueError("concepts by themselves have no distance: radius, less and ties need a query")

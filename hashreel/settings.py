@@ -137,6 +137,17 @@ class Settings(BaseSettings):
     max_picture_pixels: Annotated[int, Field(ge=1024, description="Largest query picture, width times height.")] = (
         64_000_000
     )
+    picture_hosts: Annotated[
+        list[str],
+        Field(
+            description="Hosts of which query pictures may be read by URL (JSON list): names, `*.name`, `*` for every "
+            "public host, each with :PORT or without; addresses and networks such as 10.1.0.0/16, which also are the "
+            "only private ones that names may resolve to. Empty: none."
+        ),
+    ] = []
+    picture_url_s: Annotated[
+        float, Field(gt=0, le=120, description="Longest time to read a query picture by URL, in seconds.")
+    ] = 10.0
     max_batch: Annotated[int, Field(ge=1, le=256, description="Largest number of queries in one batch.")] = 256
     max_top: Annotated[int, Field(ge=1, le=1_000_000, description="Largest number of hits in one answer.")] = 10_000
     thumbnail_cache_bytes: Annotated[int, Field(ge=0, description="Bound of the thumbnail cache.")] = 512 * MIB

@@ -68,6 +68,7 @@ class SearchEngine(Masks, Watching, IndexUpkeep):
                 f"top is {request.top}; this service answers with at most {self._settings.max_top} hits (max_top, "
                 "HASHREEL_MAX_TOP)"
             )
+        request = request.model_copy(update={"query": self.fetched(request.query)})
         gallery = self._gallery(request.collection)
         if request.query.frame is not None or request.more or request.less:
             # A frame that was committed just now is to be found as a query, too.

@@ -13,9 +13,11 @@ import redis
 
 from encoder.model_files import DEFAULT_MODEL
 from hashreel.errors import UnavailableError
+from hashreel.schemas import Query
 from indexer.gallery import Gallery
 from indexer.records import Generation
 from indexer.snapshots import Snapshots
+from search.picture_addresses import PictureAddresses
 from search.picture_batches import PictureBatches
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ class Galleries:
         self._opening = threading.Lock()
         self._encoding = threading.Lock()
         self._decoding = threading.BoundedSemaphore(PICTURES_AT_A_TIME)
+        self._addresses = PictureAddresses(settings)
 
     def open(self) -> None:
         """Make the default collection if it is missing, load its model, and start following its log.
@@ -132,6 +135,10 @@ class Galleries:
             if name not in self._models:
                 self._models[name] = self._load_model(name)
             return self._models[name]
+
+    def fetched(self, query: Query) -> Query:
+        """Return a query with the picture that is at its address, if it names one; errors as of ``fetch``."""
+        return self._addresses.fetched(query)
 
     def _batches_of(self, generation: Generation, model: Model) -> PictureBatches:
         """Return what all query pictures for a model go through."""

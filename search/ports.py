@@ -23,6 +23,7 @@ from hashreel.schemas import (
     IndexStatus,
     IndexVerification,
     JobModel,
+    Query,
     SearchRequest,
     SuppressionModel,
     SuppressionRequest,
@@ -96,6 +97,9 @@ class EnginePort(Protocol):
 
     def search_clip(self, path: Path, options: ClipOptions) -> ClipAnswer:
         """Return which stretches of which videos a clip's file matches."""
+
+    def fetched(self, query: Query) -> Query:
+        """Return a query with the picture that is at its address, if it names one."""
 
     def suppress(self, request: SuppressionRequest) -> SuppressionModel:
         """Leave frames like a picture out of a collection's answers."""

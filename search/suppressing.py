@@ -47,7 +47,7 @@ class Suppressing(Catalogue):
             ConflictError: If the list is full.
         """
         gallery = self._built(request.collection)
-        picture = encode_jpeg(self._example(request.query), 95)
+        picture = encode_jpeg(self._example(self.fetched(request.query)), 95)
         example = self._lists.add(gallery.generation.collection, request.name, request.radius, picture)
         return self._suppression(gallery, example)
 

@@ -140,7 +140,7 @@ class Watching(WatchKeeping):
 
     def _watched(self, query: Query, gallery: Gallery) -> tuple[WatchExample, bytes | None]:
         """Return what a watch keeps of a query: the code that a search has now, and the picture for other models."""
-        generation = gallery.generation
+        generation, query = gallery.generation, self.fetched(query)
         picture = None
         if query.code is not None:
             code = code_from_hex(query.code, generation.bits)

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from hashreel.cli.options import client_options, connect, json_option, parse_duration_s, parse_tag_filter, print_json
+from hashreel.cli.search_clip import PREFIX
 
 __all__ = ["cli"]
 
@@ -42,27 +43,32 @@ def cli(
     """Search for QUERY and pack the hits as evidence.
 
     The ZIP holds the frames (PNG), the sources' SHA-256, exact times, distances, the query, model fingerprint and index
-    position, and SHA256SUMS over all of it. QUERY is a picture file, frame:ID or code:HEX.
+    position, and SHA256SUMS over all of it. QUERY is a picture file or its URL, frame:ID, code:HEX, or clip:FILE: then
+    the ZIP holds the clip and the stretches that match it, with a frame of each.
     """
+    filters: dict[str, Any] = {
+        "tags": parse_tag_filter(tags),
+        "videos": list(videos) or None,
+        "between": (parse_duration_s(between[0]), parse_duration_s(between[1])) if between else None,
+        "collection": collection,
+    }
+    if query.startswith(PREFIX) and radius is not None:
+        raise click.UsageError("--radius does not go with clip:FILE")
     with connect(url, data, api_key) as client:
-        client.evidence(
-            query,
-            out,
-            top=top,
-            radius=radius,
-            tags=parse_tag_filter(tags),
-            videos=list(videos) or None,
-            between=(parse_duration_s(between[0]), parse_duration_s(between[1])) if between else None,
-            collection=collection,
-        )
+        if query.startswith(PREFIX):
+            client.clip_evidence(query.removeprefix(PREFIX), out, top=top, **filters)
+        else:
+            client.evidence(query, out, top=top, radius=radius, **filters)
     with zipfile.ZipFile(out) as archive:
         manifest: dict[str, Any] = json.loads(archive.read("manifest.json"))
     if as_json:
         print_json(manifest)
         return
-    missing = [hit for hit in manifest["hits"] if hit["file"] is None]
+    noun = "hits" if "hits" in manifest else "stretches"
+    found = manifest[noun]
+    missing = [hit for hit in found if hit["file"] is None]
     changed = [source for source in manifest["sources"] if source["is_unchanged"] is False]
-    click.echo(f"{out}: {len(manifest['hits'])} hits from {len(manifest['sources'])} videos")
+    click.echo(f"{out}: {len(found)} {noun} from {len(manifest['sources'])} videos")
     for hit in missing:
         click.echo(f"no frame for hit {hit['rank']}: {hit['reason']}", err=True)
     for source in changed:

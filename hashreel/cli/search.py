@@ -92,8 +92,9 @@ def cli(
     api_key: str | None,
     as_json: bool,
 ) -> None:
-    """Find the moments that look like QUERY: a picture file, frame:ID, code:HEX, or clip:FILE.
+    """Find the moments that look like QUERY: a picture file or its URL, frame:ID, code:HEX, or clip:FILE.
 
+    A URL is read by the service, if its picture_hosts allow it.
     A clip gives stretches of videos, aligned in time; of the options only filters of videos and times go with it.
     Without QUERY, frames with a --concept come by its area, and frames like those of --more by their likeness.
     """

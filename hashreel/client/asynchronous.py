@@ -21,6 +21,7 @@ from hashreel.client.exchange import Exchange, Outcome, Step, answers_of, check_
 from hashreel.client.job_waits import ENDED, JobView, Progress, shown
 from hashreel.client.key_calls import KeyOptions
 from hashreel.client.local import LocalStack, absolute_sources, join_stack
+from hashreel.client.media_methods import AsyncMediaMethods, file_pieces
 from hashreel.client.queries import QueryLike
 from hashreel.client.results import Hits
 from hashreel.client.waiting import wait_for_async
@@ -46,10 +47,9 @@ from hashreel.schemas import (
 __all__ = ["AsyncClient", "AsyncJob"]
 
 T = TypeVar("T")
-UPLOAD_BYTES = 2**20
 
 
-class AsyncClient:
+class AsyncClient(AsyncMediaMethods):
     """Talks to a Hashreel service from asyncio; arguments, results and errors are those of ``Client``.
 
     Args:
@@ -107,7 +107,7 @@ class AsyncClient:
         path = Path(clip)
         call = await asyncio.to_thread(clip_calls.search_clip, path, top, options)
         headers = {"Content-Length": str(path.stat().st_size), "Content-Type": "application/octet-stream"}
-        return Stretches(await self._run(call, content=_pieces(path), headers=headers))
+        return Stretches(await self._run(call, content=file_pieces(path), headers=headers))
 
     async def evidence(
         self, query: QueryLike, path: str | os.PathLike[str], top: int = 10, **options: Unpack[SearchKeywords]
@@ -142,7 +142,7 @@ class AsyncClient:
         path = Path(path)
         call = calls.upload(path, name)
         headers = {"Content-Length": str(path.stat().st_size)}
-        return await self._run(call, content=_pieces(path), headers=headers)
+        return await self._run(call, content=file_pieces(path), headers=headers)
 
     async def jobs(self, limit: int = 50) -> list[AsyncJob]:
         """Return the newest jobs."""
@@ -359,9 +359,3 @@ class AsyncJob(JobView):
         """Queue the failed sources again."""
         self.model = await self._client._run(calls.retry(self.id))
         return self.model
-
-
-async def _pieces(path: Path) -> AsyncIterator[bytes]:
-    with path.open("rb") as file:
-        while data := await asyncio.to_thread(file.read, UPLOAD_BYTES):
-            yield data

@@ -19,9 +19,9 @@ from hashreel.schemas import HitModel, Query
 __all__ = ["QueryLike", "query_of"]
 
 QueryLike: TypeAlias = "str | os.PathLike[str] | bytes | HitModel | Any | None"
-"""A path, picture bytes, a PIL or numpy picture, a hit, ``"frame:ID"`` or ``"code:HEX"``."""
+"""A path, picture bytes, a PIL or numpy picture, a hit, ``"frame:ID"``, ``"code:HEX"`` or a picture's URL."""
 
-ACCEPTED = "accepted are a path, picture bytes, a PIL or numpy picture, a hit, 'frame:ID' and 'code:HEX'"
+ACCEPTED = "accepted are a path, picture bytes, a PIL or numpy picture, a hit, 'frame:ID', 'code:HEX' and URLs"
 
 
 def query_of(value: QueryLike, box: tuple[float, float, float, float] | None = None) -> Query:
@@ -57,6 +57,8 @@ def _from_text(text: str) -> dict[str, str]:
     if "\0" not in text and path.is_file():
         return {"image": base64.b64encode(path.read_bytes()).decode()}
     prefix, _, rest = text.partition(":")
+    if prefix.lower() in {"http", "https"} and rest.startswith("//"):
+        return {"url": f"{prefix.lower()}:{rest}"}
     if prefix in {"frame", "code"} and rest:
         return {prefix: rest}
     what = "is a folder, not a picture" if "\0" not in text and path.is_dir() else "does not exist"

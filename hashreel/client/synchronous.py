@@ -21,6 +21,7 @@ from hashreel.client.exchange import Exchange, Outcome, Step, answers_of, check_
 from hashreel.client.job_waits import ENDED, JobView, Progress, shown
 from hashreel.client.key_calls import KeyOptions
 from hashreel.client.local import LocalStack, absolute_sources, join_stack
+from hashreel.client.media_methods import MediaMethods
 from hashreel.client.queries import QueryLike
 from hashreel.client.results import Hits
 from hashreel.client.waiting import wait_for
@@ -48,7 +49,7 @@ __all__ = ["Client", "Job"]
 T = TypeVar("T")
 
 
-class Client:
+class Client(MediaMethods):
     """Talks to a Hashreel service.
 
     Args:

@@ -63,9 +63,10 @@ class ScopedEngine(_Scoped):
             self._rates.take(visit.caller.id)
         self._check(request.collection)
         answer: Answer = self._target.search(request)
-        kinds = (name for name in ("image", "frame", "code") if getattr(request.query, name) is not None)
+        kinds = (name for name in ("image", "url", "frame", "code") if getattr(request.query, name) is not None)
         kind = next(kinds, "concepts")
         note = {"kind": kind, "code": answer.code, "collection": request.collection or self._default}
+        note |= {"url": request.query.url} if request.query.url else {}
         visit.notes.setdefault("searches", []).append({**note, "hits": len(answer.hits)})
         return answer
 
@@ -99,8 +100,13 @@ class ScopedEngine(_Scoped):
 
     _may_mask = _may_frame_png = _may_thumbnail
 
+    def _may_fetched(self, do: Rule, query: Any) -> Any:
+        return do(query)
+
     def _may_suppress(self, do: Rule, request: Any) -> Any:
         self._check(request.collection)
+        if request.query.frame is not None:  # its picture is taken from the video, of whichever collection
+            self._check_video(int(request.query.frame) >> 32)
         return do(request)
 
     def _may_suppressions(self, do: Rule, collection: str | None = None) -> Any:

@@ -41,7 +41,7 @@ from search.ports import EnginePort, QueuePort
 __all__ = ["make_app"]
 
 UPLOADS_PATH = "/v1/uploads"
-CLIP_PATH = "/v1/search/clip"
+CLIP_PATHS = ("/v1/search/clip", "/v1/evidence/clip")
 FORM_BYTES = 64 * 2**10  # what a multipart form adds to its file, at most
 DESCRIPTION = """Visual search in video archives: the moments that show the same thing, by codes of a few bytes.
 
@@ -114,7 +114,7 @@ def make_app(engine: EnginePort, queue: QueuePort, settings: Settings, access: A
 def _limits(settings: Settings) -> Callable[[str], tuple[int, str]]:
     larger = {
         UPLOADS_PATH: (settings.max_upload_bytes + FORM_BYTES, "max_upload_bytes"),
-        CLIP_PATH: (settings.max_clip_bytes + FORM_BYTES, "max_clip_bytes"),
+        **dict.fromkeys(CLIP_PATHS, (settings.max_clip_bytes + FORM_BYTES, "max_clip_bytes")),
     }
 
     def limit_of(path: str) -> tuple[int, str]:

@@ -32,7 +32,7 @@ class Metrics:
         )
         self._stages = {name: stage.labels(name) for name in STAGES}
         kinds = Counter("hashreel_queries", "Answered queries by kind.", ["kind"], registry=self.registry)
-        self._kinds = {name: kinds.labels(name) for name in ("image", "frame", "code", "none")}
+        self._kinds = {name: kinds.labels(name) for name in ("image", "url", "frame", "code", "none")}
         self._behind = Counter(
             "hashreel_queries_behind", "Answers that gave up waiting for the log's tail.", registry=self.registry
         )
@@ -61,9 +61,9 @@ class Metrics:
             answer: What was answered; its stage times are in milliseconds.
             seconds: From the complete request to the answer.
         """
-        kind = next((name for name in ("code", "frame", "image") if getattr(query, name) is not None), "none")
+        kind = next((name for name in ("code", "frame", "image", "url") if getattr(query, name) is not None), "none")
         self._kinds[kind].inc()
-        if kind == "image":
+        if kind in {"image", "url"}:
             self._stages["decode_query"].observe(answer.decode_ms / 1000)
             self._stages["encode"].observe(answer.encode_ms / 1000)
         self._stages["search"].observe(answer.search_ms / 1000)

@@ -10,54 +10,10 @@ from pydantic import BaseModel
 
 from hashreel.schemas import Health, NotReady, Problem
 from search.http.access import COOKIE
+from search.http.examples import EXAMPLES
 from search.http.scopes import is_public, needed_scope
 
-__all__ = ["EXAMPLES", "document"]
-
-HIT = {
-    "video": 7,
-    "source": "archive/news.mp4",
-    "time_ms": 83000,
-    "distance": 2,
-    "frame_id": "30064771155",
-    "code": "8f01a2b3c4d7",
-    "tags": {"case": "17"},
-}
-JOB = {
-    "id": "3fd2a1b0c4d5",
-    "state": "running",
-    "collection": "main",
-    "counts": {"total": 2, "encoding": 1, "indexed": 1},
-    "videos": [7, 8],
-    "created_at": 1767225600.0,
-}
-# By the name of the schema; a test checks each against its model.
-EXAMPLES: dict[str, dict[str, Any]] = {
-    "Answer": {
-        "hits": [HIT],
-        "code": "8f01a2b3c4d5",
-        "bits": 48,
-        "fingerprint": "f" * 64,
-        "position": {"generation": "1", "log_id": "1767225600000-0"},
-        "tie_band": 1,
-        "gallery": 27000,
-        "search_ms": 0.02,
-    },
-    "ApiKeyRequest": {"name": "night ingest", "scope": "write", "collections": ["main"], "expires_s": 2592000},
-    "BatchRequest": {"requests": [{"query": {"code": "8f01a2b3c4d5"}}, {"query": {"frame": "30064771073"}, "top": 3}]},
-    "CollectionRequest": {"name": "faces", "model": "models/faces"},
-    "CutoverRequest": {"generation": "2"},
-    "EvaluationRequest": {"truth": "path,concept\narchive/news.mp4,studio\n", "top": [10, 50], "by": "mary"},
-    "JobModel": JOB,
-    "Problem": {
-        "type": "urn:hashreel:forbidden",
-        "title": "Forbidden",
-        "status": 403,
-        "detail": "this needs a key of scope write; key 9f1c2ab04d77 (mary) has scope read",
-        "request_id": "5dd8a8c3402327cc",
-    },
-    "ReencodeRequest": {"model": "models/mine"},
-}
+__all__ = ["document"]
 
 
 def document(app: FastAPI) -> None:

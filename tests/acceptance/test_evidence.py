@@ -45,6 +45,38 @@ def check_sums(files: dict[str, bytes]) -> None:
     assert lines == {n: hashlib.sha256(d).hexdigest() for n, d in files.items() if n != "SHA256SUMS"}
 
 
+def test_a_package_holds_a_clip_and_the_stretches_that_match_it(
+    client: Client, stack_url: str, indexed: list[Path], tmp_path: Path
+) -> None:
+    out, clip = tmp_path / "clip.zip", indexed[0].read_bytes()
+    stretches = client.search_clip(indexed[0], top=3, tags=TAGS)
+    assert stretches[0].source == str(indexed[0])
+    size = client.clip_evidence(indexed[0], out, top=3, tags=TAGS)
+    assert size == out.stat().st_size
+    by_shell = tmp_path / "shell.zip"
+    shown = ("evidence", f"clip:{indexed[0]}", "--top", "3", "--tag", "set=evidence", "--out", str(by_shell))
+    run_cli(*shown, "--url", stack_url)
+    by_await = tmp_path / "await.zip"
+
+    async def awaited() -> None:
+        async with AsyncClient(stack_url) as other:
+            await other.clip_evidence(indexed[0], by_await, top=3, tags=TAGS)
+
+    asyncio.run(awaited())
+    for path in (out, by_shell, by_await):
+        files = contents(path)
+        check_sums(files)
+        manifest = json.loads(files["manifest.json"])
+        assert files[manifest["query"]["clip"]["file"]] == clip
+        assert manifest["query"]["clip"]["file"] == "query.mp4"
+        found = [(one["video"], one["start_ms"], one["end_ms"], one["frame_id"]) for one in manifest["stretches"]]
+        assert found == [(one.video, one.start_ms, one.end_ms, one.frame_id) for one in stretches]
+        for one in manifest["stretches"]:
+            assert Image.open(io.BytesIO(files[one["file"]])).format == "PNG"
+    with pytest.raises(TooLargeError, match="at most 200"):
+        client.clip_evidence(indexed[0], out, top=201)
+
+
 def test_a_package_proves_what_was_found(client: Client, stack_url: str, indexed: list[Path], tmp_path: Path) -> None:
     picture = encode_jpeg(grab_frame(indexed[0], 1500).image)
     out = tmp_path / "case.zip"

@@ -24,7 +24,7 @@ import uvicorn
 from PIL import Image, ImageDraw
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from hashreel.errors import BadInputError, ConflictError, DecodeError, NotFoundError
+from hashreel.errors import BadInputError, ConflictError, DecodeError, ForbiddenError, NotFoundError
 from hashreel.schemas import (
     Answer,
     ClipAnswer,
@@ -41,6 +41,7 @@ from hashreel.schemas import (
     JobCounts,
     JobModel,
     Position,
+    Query,
     SearchRequest,
     SuppressionModel,
     SuppressionRequest,
@@ -153,6 +154,7 @@ class MemoryEngine:
         if self.gate is not None:
             self.gate.wait(60)
         self.requests.append(request)
+        self.fetched(request.query)
         code = self._code(request)
         ranked = sorted((distance(code, frame.code), frame.id, frame) for frame in self._allowed(request))
         if request.radius is not None:
@@ -317,8 +319,14 @@ class MemoryEngine:
         self._collection(options.collection)
         raise DecodeError(f"the clip's {path.stat().st_size} bytes are no video; nothing here decodes one")
 
+    def fetched(self, query: Query) -> Query:
+        if query.url is not None:
+            raise ForbiddenError("no hosts are allowed here")
+        return query
+
     def suppress(self, request: SuppressionRequest) -> SuppressionModel:
         self._collection(request.collection)
+        self.fetched(request.query)
         if request.query.image is None and request.query.frame is None:
             raise BadInputError("an example for suppression is a picture or an indexed frame")
         self._code(SearchRequest(query=request.query, more=["1"]))

@@ -15,7 +15,9 @@ __all__ = ["REPORT_POLICY", "router"]
 
 router = APIRouter(prefix="/v1/evaluations", tags=["evaluations"])
 
-EvaluationId = Annotated[str, Path(pattern=r"^[A-Za-z0-9]{1,100}$", description="The evaluation's id.")]
+EvaluationId = Annotated[
+    str, Path(pattern=r"^[A-Za-z0-9]{1,100}$", description="The evaluation's id.", examples=["5e1ac7"])
+]
 ReportFormat = Literal["html", "json", "csv", "markdown"]
 MEDIA_TYPES: dict[ReportFormat, str] = {
     "html": "text/html; charset=utf-8",

@@ -83,7 +83,14 @@ def export(
 @router.post("/import", status_code=201, responses=CHANGES | problems(409, 501), summary="Add an exported gallery")
 def import_(
     parts: PartsDep,
-    source: Annotated[str, Query(pattern=r"^uploads/[^/]{1,1000}$", description="An uploaded npz or Parquet file.")],
+    source: Annotated[
+        str,
+        Query(
+            pattern=r"^uploads/[^/]{1,1000}$",
+            description="An uploaded npz or Parquet file.",
+            examples=["uploads/gallery.npz"],
+        ),
+    ],
     collection: CollectionName = None,
 ) -> ImportedVideos:
     """Add the videos of an export of the same model under new numbers, but those that are there already.

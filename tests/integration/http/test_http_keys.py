@@ -174,6 +174,30 @@ def test_a_key_for_one_collection_sees_nothing_of_another(make):
     assert guarded.ask("GET", "/v1/index/export", guarded.key("read", ["secret"])).status_code == 403
 
 
+def test_a_key_for_one_collection_suppresses_exports_and_views_there(make, tmp_path):
+    guarded = make()
+    code, own, other = "code:" + "00" * 6, f"frame:{2**32 + 1}", f"frame:{2 * 2**32 + 1}"
+    package = tmp_path / "case.zip"
+    with Client(guarded.url, api_key=guarded.key("write", ["main"])) as client:
+        made = client.suppress(own, name="intro")
+        assert [entry.id for entry in client.suppressions()] == [made.id]
+        assert client.unsuppress(made.id).id == made.id
+        assert client.evidence(code, package, top=3) == package.stat().st_size
+        assert client.download_source(1, tmp_path / "bikes.mp4") == 256 * 40
+        for call in (
+            lambda: client.suppress(own, collection="secret"),
+            lambda: client.suppressions(collection="secret"),
+            lambda: client.unsuppress(made.id, collection="secret"),
+            lambda: client.evidence(code, package, collection="secret"),
+        ):
+            with pytest.raises(ForbiddenError, match="limited"):
+                call()
+        for call in (lambda: client.suppress(other), lambda: client.download_source(2, tmp_path / "secret.mp4")):
+            with pytest.raises(NotFoundError, match="there is no video 2"):
+                call()
+    assert not (tmp_path / "secret.mp4").exists()
+
+
 def test_a_browser_signs_in_with_a_cookie_that_scripts_and_other_sites_cannot_use(make):
     guarded = make()
     assert guarded.access.keyring is not None

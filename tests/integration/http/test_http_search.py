@@ -57,7 +57,7 @@ def test_every_option_of_the_json_request_reaches_the_engine(service):
     assert service.http.post("/v1/search", json=wish).status_code == 200
     assert service.engine.requests[-1].model_dump(mode="json") == {
         **wish,
-        "query": {**wish["query"], "frame": None, "code": None},
+        "query": {**wish["query"], "url": None, "frame": None, "code": None},
     }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hashreel import schemas
-from search.http.openapi import EXAMPLES
+from search.http.examples import EXAMPLES
 
 ROOT = Path(__file__).parents[3]
 # Prose, and what the libraries call things, may change without a client noticing.
@@ -67,6 +67,29 @@ def test_every_document_that_is_sent_has_a_good_example(present: dict[str, Any])
         assert examples, f"{name} has no example; add one to its model or to search/http/openapi.py"
         for example in examples:
             getattr(schemas, name).model_validate(example)
+
+
+def test_every_operation_shows_what_goes_in_and_what_comes_out(present: dict[str, Any]) -> None:
+    documents = present["components"]["schemas"]
+    bare = []
+    for path, operations in present["paths"].items():
+        for method, operation in operations.items():
+            bodies = operation.get("requestBody", {}).get("content", {})
+            # Forms and files are shown by a command of curl.
+            bare += [(method, path, kind) for kind in bodies.keys() - {"application/json"} if not shown(operation)]
+            answers = [kinds for status, kinds in operation["responses"].items() if status.startswith("2")]
+            for media in (kinds.get("content", {}).get("application/json", {}) for kinds in answers):
+                name = media.get("schema", {}).get("$ref", "").rpartition("/")[2]
+                bare += [(method, path, name)] if name and not documents[name].get("examples") else []
+            for parameter in operation.get("parameters", []):
+                is_bare = parameter.get("required") and not {"example", "examples"} & parameter.keys()
+                is_bare = is_bare and not parameter["schema"].get("examples")
+                bare += [(method, path, parameter["name"])] if is_bare else []
+    assert bare == []
+
+
+def shown(operation: dict[str, Any]) -> bool:
+    return "curl -F" in operation["description"]
 
 
 def test_every_address_says_which_scope_it_needs(present: dict[str, Any]) -> None:
