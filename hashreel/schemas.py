@@ -61,6 +61,9 @@ __all__ = [
     "Problem",
     "Query",
     "ReencodeRequest",
+    "RelocateRequest",
+    "Relocation",
+    "Relocations",
     "Scope",
     "SearchRequest",
     "SessionModel",
@@ -521,6 +524,46 @@ class EnqueueRequest(_Request):
             description="Made up by the caller: a second request with the same key returns the job of the first.",
         ),
     ] = None
+
+
+class RelocateRequest(_Request):
+    """Where moved sources are now: one video's, or those of all whose names begin with ``old``."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"old": "archive/2024", "new": "vault/2024"}]})
+
+    new: Annotated[Source, Field(description="The new name of the video's source, or the new beginning of names.")]
+    old: Annotated[Source | None, Field(description="The beginning of names that is to be replaced.")] = None
+    video: VideoId | None = None
+    check: Annotated[
+        Literal["sha256", "size"],
+        Field(description="What the file at the new place is compared by: SHA-256 (and size), or the size alone."),
+    ] = "sha256"
+    dry_run: Annotated[bool, Field(description="Only say what would be done.")] = False
+    collection: Annotated[str | None, Field(max_length=200, description="Default: the service's own.")] = None
+    after: Annotated[VideoId | None, Field(description="`next` of the answer before, to go on.")] = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.old is None) == (self.video is None):
+            raise ValueError("give one of old (a beginning of names) and video (its number)")
+        return self
+
+
+class Relocation(_Reply):
+    """What became of one video."""
+
+    video: int
+    old: str
+    new: str
+    moved: Annotated[bool, Field(description="Whether its source is found under the new name (or would be).")]
+    reason: Annotated[str, Field(description="Why not.")] = ""
+
+
+class Relocations(_Reply):
+    """One turn of a relocation."""
+
+    relocations: list[Relocation]
+    next: Annotated[int | None, Field(description="Pass as `after` to go on; null at the end.")] = None
 
 
 class JobCounts(_Reply):

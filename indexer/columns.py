@@ -113,6 +113,12 @@ class Columns:
         stretch = column.chunks.get(chunk) if column is not None else None
         return 0 if stretch is None else len(stretch.times_ms)
 
+    def change(self, video: int, tags: dict[str, str] | None, source: str | None) -> None:
+        """Set what is given of a video that is here."""
+        column = self.videos[video]
+        column.tags = column.tags if tags is None else tags
+        column.source = column.source if source is None else source
+
     def drop(self, video: int) -> bool:
         """Forget a video; return whether it was here."""
         return self.videos.pop(video, None) is not None

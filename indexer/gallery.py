@@ -582,8 +582,8 @@ def _apply_one(state: GalleryState, entry: Entry, changes: _Changes, gone: set[i
         state.lost = {pair: why for pair, why in state.lost.items() if pair[0] != entry.video}
         if state.columns.drop(entry.video):
             gone.add(entry.video)
-    elif entry.op == "meta" and entry.tags is not None and entry.video in state.columns.videos:
-        state.columns.videos[entry.video].tags = entry.tags
+    elif entry.op == "meta" and entry.video in state.columns.videos:
+        state.columns.change(entry.video, entry.tags, entry.source)
 
 
 def _bury(state: GalleryState, gone: set[int]) -> None:

@@ -30,7 +30,8 @@ class Entry:
         video: Number of the video that it is about (for "replace", the old one).
         chunk: Chunk number of a put.
         sha: SHA-256 of the value of a put, hex.
-        tags: All tags of the video, of a meta entry.
+        tags: All tags of the video, of a meta entry that changes them.
+        source: The video's new name, of a meta entry that changes it.
     """
 
     position: LogPosition
@@ -39,6 +40,7 @@ class Entry:
     chunk: int = 0
     sha: str = ""
     tags: dict[str, str] | None = None
+    source: str | None = None
 
 
 class Log:
@@ -105,6 +107,7 @@ def _entry(raw: tuple[bytes, dict[bytes, Any]]) -> Entry:
             chunk=int(fields.get(b"c", 0)),
             sha=fields.get(b"s", b"").decode(),
             tags=json.loads(fields[b"tags"]) if b"tags" in fields else None,
+            source=fields[b"source"].decode("utf-8", "replace") if b"source" in fields else None,
         )
     except (KeyError, ValueError) as exc:
         raise LogBrokenError(f"entry {log_id.decode()} of the log is not one that Hashreel writes") from exc

@@ -18,6 +18,7 @@ __all__ = [
     "DELETE_VIDEO",
     "KEEP_HITS",
     "PLAN_VIDEO",
+    "RELOCATE_VIDEO",
     "SET_TAGS",
     "SUPERSEDE_VIDEO",
 ]
@@ -65,12 +66,20 @@ local function pace()
     redis.call('HSET', J, 'pace_from', at, 'pace_base', base, 'pace_at', now, 'pace_frames', frames)
   end
 end
+-- How many of a video's expected key-frames are a chunk's, by its share of the length.
+local function expected(chunk, chunks)
+  local planned, length = tonumber(get('planned') or '0'), tonumber(get('duration_ms') or '0')
+  local bounds = cjson.decode(get('bounds') or '[]')
+  local first = tonumber(bounds[chunk + 1])
+  if length <= 0 or not first then return planned / chunks end
+  return planned * math.max(0, (tonumber(bounds[chunk + 2]) or length) - first) / length
+end
 -- What is left of a video's expected key-frames does not come any more; ``all``: nor does what was committed stay.
 local function unplan(all)
   local planned = tonumber(get('planned') or '0')
   local chunks = tonumber(get('chunks') or '0')
   if planned == 0 or chunks == 0 then return end
-  local done = planned * tonumber(get('done') or '0') / chunks
+  local done = tonumber(get('weight') or '0')
   tally('planned', all and -planned or done - planned)
   if all then tally('planned_done', -done) end
   redis.call('HSET', V, 'planned', all and 0 or done)
@@ -318,7 +327,9 @@ tally('chunks_done', 1)
 tally('decode_s', ARGV[9])
 tally('encode_s', ARGV[10])
 tally('commit_s', ARGV[11])
-tally('planned_done', tonumber(get('planned') or '0') / chunks)
+local weight = expected(tonumber(ARGV[4]), chunks)
+redis.call('HINCRBYFLOAT', V, 'weight', weight)
+tally('planned_done', weight)
 pace()
 if redis.call('HINCRBY', V, 'done', 1) < chunks then return id end
 if get('frames') == '0' then
@@ -435,6 +446,32 @@ end
 local text = cjson.encode(tags)
 redis.call('HSET', V, 'tags', text)
 return append('op', 'meta', 'v', v, 'tags', text)
+"""
+)
+
+# ARGV: 4 the source as it was, 5 its new name, 6 path, 7 time of change, 8 content, 9 place. Returns the log id,
+# 'gone', 'moved' (the source is not what it was) or 'taken' (another video is indexed at the new place).
+RELOCATE_VIDEO = (
+    _COMMON
+    + """
+local state = get('state')
+if not state or state == 'deleted' then return 'gone' end
+if get('source') ~= ARGV[4] then return 'moved' end
+local there = redis.call('HGET', gkey('places'), ARGV[9])
+if there and there ~= v then return 'taken' end
+local function carry(name, before, after)
+  if before and before ~= '' and redis.call('HGET', gkey(name), before) == v then
+    redis.call('HDEL', gkey(name), before)
+    if after ~= '' then redis.call('HSET', gkey(name), after, v) end
+  end
+end
+carry('contents', get('content'), ARGV[8])
+carry('places', get('place'), ARGV[9])
+if redis.call('ZREM', gkey('misses'), (get('place') or '') .. ':' .. v) == 1 then
+  redis.call('ZADD', gkey('misses'), 0, ARGV[9] .. ':' .. v)
+end
+redis.call('HSET', V, 'source', ARGV[5], 'path', ARGV[6], 'modified_ns', ARGV[7], 'content', ARGV[8], 'place', ARGV[9])
+return append('op', 'meta', 'v', v, 'source', ARGV[5])
 """
 )
 

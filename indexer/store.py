@@ -55,6 +55,7 @@ class Store:
         self._cancel = client.register_script(scripts.CLOSE_CANCELLED)
         self._delete = client.register_script(scripts.DELETE_VIDEO)
         self._tags = client.register_script(scripts.SET_TAGS)
+        self._relocate = client.register_script(scripts.RELOCATE_VIDEO)
         self._supersede = client.register_script(scripts.SUPERSEDE_VIDEO)
 
     def _head(self, video: int) -> list[Any]:
@@ -404,6 +405,22 @@ class Store:
     def set_tags(self, video: int, tags: Mapping[str, str]) -> str:
         """Set some of a video's tags, an empty value removes one; return the log id, or "gone"."""
         return _text(self._tags(args=[*self._head(video), json.dumps(dict(tags))]))
+
+    def relocate(
+        self, record: VideoRecord, *, source: str, path: str, modified_ns: int, content: str, place: str
+    ) -> str:
+        """Give a video's source another name and path; return the log id, "gone", "moved" or "taken".
+
+        Args:
+            record: The video as it was when the new source was compared with it.
+            source: The new name.
+            path: The new path.
+            modified_ns: Time of change of the file there.
+            content: What tells that the same source was indexed already.
+            place: What tells that another one is of the same name and policy.
+        """
+        args: list[Any] = [record.source, printable(source), printable(path), modified_ns, content, place]
+        return _text(self._relocate(args=[*self._head(record.id), *args]))
 
     def purge_now(self, video: int) -> None:
         """Remove the values of a deleted video at once, also from the append-only file.

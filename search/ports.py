@@ -23,7 +23,11 @@ from hashreel.schemas import (
     IndexStatus,
     IndexVerification,
     JobModel,
+    JobState,
+    JobVideos,
     Query,
+    RelocateRequest,
+    Relocations,
     SearchRequest,
     SuppressionModel,
     SuppressionRequest,
@@ -68,17 +72,26 @@ class QueuePort(Protocol):
     def enqueue(self, request: EnqueueRequest) -> JobModel:
         """Register the sources and start their work."""
 
-    def jobs(self, limit: int = 50) -> list[JobModel]:
-        """Return the newest jobs."""
+    def jobs(self, limit: int = 50, state: JobState | None = None) -> list[JobModel]:
+        """Return the newest jobs, without their videos; only those in a state, if one is given."""
 
     def job(self, job_id: str) -> JobModel:
         """Return one job; NotFoundError if there is none."""
+
+    def job_videos(self, job_id: str, *, limit: int = 1000, offset: int = 0) -> JobVideos:
+        """Return a page of a job's videos, in order of the sources."""
 
     def cancel(self, job_id: str, *, keep_partial: bool = False) -> JobModel:
         """Stop what is not finished; committed chunks of unfinished videos go unless ``keep_partial``."""
 
     def retry(self, job_id: str) -> JobModel:
         """Queue the job's failed sources again."""
+
+    def delete(self, job_id: str) -> JobModel:
+        """Forget a job that has ended, and return what it was; its videos stay."""
+
+    def relocate(self, request: RelocateRequest) -> Relocations:
+        """Give videos the new names of their sources, a turn at a time."""
 
     def reencode(self, collection: str, generation: str) -> JobModel:
         """Index a collection's sources into another of its generations."""

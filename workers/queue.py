@@ -15,12 +15,23 @@ import redis
 
 from encoder.policies import parse_policy
 from hashreel.errors import ConflictError, NotFoundError
-from hashreel.schemas import EnqueueRequest, Failure, Failures, JobModel, JobState, JobVideos, Lane
+from hashreel.schemas import (
+    EnqueueRequest,
+    Failure,
+    Failures,
+    JobModel,
+    JobState,
+    JobVideos,
+    Lane,
+    RelocateRequest,
+    Relocations,
+)
 from indexer.records import NewVideo, VideoRecord
 from workers.evaluation_queue import EvaluationQueue
 from workers.job_models import ENDED, job_model
 from workers.message_context import job_fields
 from workers.messages import Unit
+from workers.relocating import Relocator
 from workers.sending import Dispatcher, Sender
 from workers.sources import Source, SourceRoots
 
@@ -335,6 +346,13 @@ class JobQueue:
                 except redis.WatchError:
                     continue
                 return job
+
+    # Sources that have moved
+
+    def relocate(self, request: RelocateRequest) -> Relocations:
+        """Give videos the new names of their sources, a turn at a time."""
+        relocator = Relocator(self._store, self._roots, _content, _place)
+        return relocator.relocate(request, request.collection or self._settings.collection)
 
     # What failed
 

@@ -21,7 +21,7 @@ from hashreel.cli.options import (
     parse_tags,
     print_json,
 )
-from hashreel.cli.reports import report_job
+from hashreel.cli.reports import job_progress, report_job
 
 if TYPE_CHECKING:
     from hashreel.client import Client
@@ -51,6 +51,12 @@ SHOWN = 10
 @click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="Tag of all these videos; repeatable.")
 @click.option("--collection", help="Collection to index into.")
 @click.option("--again", is_flag=True, help="Encode what is indexed already once more, also under another name.")
+@click.option(
+    "--interactive/--bulk",
+    "is_interactive",
+    default=None,
+    help="Go before bulk jobs, or take turns with them.  [default: up to 20 sources of 8 GiB together go before]",
+)
 @click.option("--wait", is_flag=True, help="Wait for the end; exit code 1 if a source failed.")
 @client_options
 @json_option
@@ -64,6 +70,7 @@ def cli(
     tags: tuple[str, ...],
     collection: str | None,
     again: bool,
+    is_interactive: bool | None,
     wait: bool,
     url: str | None,
     data: Path | None,
@@ -94,6 +101,8 @@ def cli(
         policy["scenes"] = True
     if drop:
         policy["drop"] = drop
+    if is_interactive is not None:
+        policy["lane"] = "interactive" if is_interactive else "bulk"
     with connect(url, data, api_key) as client:
         paths = _as_the_service_sees(sources, client.url)
         job = client.enqueue(paths, tags=parse_tags(tags), collection=collection, again=again, **policy)
@@ -106,7 +115,7 @@ def cli(
             return
         # Whatever happens to this command or to the service, the job can be found again.
         click.echo(f"job {job.id}: waiting; `hashreel jobs show {job.id}` shows it, too", err=True)
-        status = job.wait(progress=sys.stderr.isatty() and not as_json).status()
+        status = job.wait(progress=job_progress(as_json=as_json)).status()
         if as_json:
             print_json(status)
         else:

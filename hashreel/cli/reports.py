@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
+import sys
+import time
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import click
@@ -14,7 +16,9 @@ from hashreel.schemas import Failure, JobModel
 if TYPE_CHECKING:
     from hashreel.client import Client
 
-__all__ = ["clock", "failure_table", "job_table", "report_job", "when"]
+__all__ = ["clock", "failure_table", "job_progress", "job_table", "report_job", "when"]
+
+LINE_EVERY_S = 10.0
 
 
 def clock(time_ms: int) -> str:
@@ -34,11 +38,14 @@ def when(timestamp: float) -> str:
 
 def job_table(jobs: Iterable[JobModel]) -> None:
     """Print jobs, one a row."""
-    columns = ("job", "state", "sources", "indexed", "failed", "cancelled", "skipped", "chunks", "frames", "created")
+    counts = ("sources", "indexed", "failed", "cancelled", "skipped", "chunks", "frames")
+    columns = ("job", "state", "lane", "done", *counts, "created")
     rows = [
         (
             job.id,
             job.state,
+            job.lane,
+            f"{job.progress:.0%}",
             job.counts.total,
             job.counts.indexed,
             job.counts.failed,
@@ -50,7 +57,24 @@ def job_table(jobs: Iterable[JobModel]) -> None:
         )
         for job in jobs
     ]
-    print_table(columns, rows, right=range(2, 9))
+    print_table(columns, rows, right=range(3, 11))
+
+
+def job_progress(*, as_json: bool) -> bool | Callable[[JobModel], object]:
+    """Return how a wait shows a job: a bar on a terminal, else a line now and then, nothing where JSON is asked for."""
+    if as_json or sys.stderr.isatty():
+        return not as_json
+    from hashreel.client.job_waits import words
+
+    told_at = -LINE_EVERY_S
+
+    def tell(job: JobModel) -> None:
+        nonlocal told_at
+        if time.monotonic() - told_at >= LINE_EVERY_S:
+            told_at = time.monotonic()
+            click.echo(f"job {job.id} {job.state}: {job.progress:.0%}, {words(job)}", err=True)
+
+    return tell
 
 
 def failure_table(failures: Iterable[Failure]) -> None:
@@ -77,6 +101,11 @@ def report_job(client: Client, job: JobModel) -> None:
     parts = [f"{counts.indexed} indexed"]
     parts += [f"{number} {name}" for name in ("failed", "cancelled", "skipped") if (number := getattr(counts, name))]
     click.echo(f"job {job.id} {job.state}: {counts.total} sources = {' + '.join(parts)}; {job.frames} key-frames")
+    if job.chunks_done:
+        click.echo(
+            f"spent, over all workers: {job.decode_s:.1f} s decoding, {job.encode_s:.1f} s in the network, "
+            f"{job.commit_s:.1f} s on the rest"
+        )
     copies = [video for video in client.videos(state="skipped") if video.job == job.id] if counts.skipped else []
     for video in copies[:MAX_COPIES]:
         click.echo(f"skipped {video.source}: {video.reason}")

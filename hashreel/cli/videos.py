@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -34,7 +36,7 @@ def cli(
     api_key: str | None,
     as_json: bool,
 ) -> None:
-    """List videos, newest first; show, tag and delete them."""
+    """List videos, newest first; show, tag, relocate and delete them."""
     context.obj = (url, data, api_key, as_json)
     if context.invoked_subcommand:
         return
@@ -99,3 +101,39 @@ def tag(context: click.Context, video_id: int, tags: tuple[str, ...]) -> None:
     with connect(url, data, api_key) as client:
         video = client.set_tags(video_id, parse_tags(tags))
     print_json(video) if as_json else _table([video])
+
+
+@cli.command(epilog="Example: hashreel videos relocate archive/2024 vault/2024 --dry-run")
+@click.argument("old")
+@click.argument("new")
+@click.option(
+    "--check", type=click.Choice(["sha256", "size"]), default="sha256", show_default=True, help="Compare by this."
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--collection", help="Whose videos.  [default: the service's own]")
+@click.pass_context
+def relocate(
+    context: click.Context, old: str, new: str, check: Literal["sha256", "size"], dry_run: bool, collection: str | None
+) -> None:
+    """Find sources that have moved under their new names.
+
+    OLD is what the names of sources begin with, or the number of one video; NEW is what they begin with now, or that
+    video's new source. A name is changed only if the file there is the one that was indexed; what is not found there is
+    listed, and the exit code is 1. It can be repeated.
+    """
+    url, data, api_key, as_json = context.obj
+    which = int(old) if old.isdecimal() else old
+    with connect(url, data, api_key) as client:
+        found = list(client.relocate(which, new, check=check, dry_run=dry_run, collection=collection))
+    refused = [one for one in found if not one.moved]
+    if as_json:
+        print_json({"relocations": [one.model_dump() for one in found]})
+    else:
+        verb = "would be relocated" if dry_run else "relocated"
+        click.echo(f"{len(found) - len(refused)} {verb}, {len(refused)} not")
+        if refused:
+            print_table(
+                ("id", "source", "not found at", "reason"), [(o.video, o.old, o.new, o.reason) for o in refused]
+            )
+    if refused:
+        sys.exit(1)

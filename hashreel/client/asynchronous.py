@@ -11,7 +11,15 @@ from typing import Any, Literal, Self, TypeVar, Unpack
 
 import httpx
 
-from hashreel.client import calls, clip_calls, evaluation_calls, evidence_calls, key_calls, suppression_calls
+from hashreel.client import (
+    calls,
+    clip_calls,
+    evaluation_calls,
+    evidence_calls,
+    key_calls,
+    relocation_calls,
+    suppression_calls,
+)
 from hashreel.client.calls import Call, EnqueueOptions, IndexAction, SearchKeywords, Sources, VideoFilter
 from hashreel.client.clip_calls import ClipKeywords, Stretches
 from hashreel.client.connection import client_options, request_options
@@ -24,7 +32,7 @@ from hashreel.client.local import LocalStack, absolute_sources, join_stack
 from hashreel.client.media_methods import AsyncMediaMethods, file_pieces
 from hashreel.client.queries import QueryLike
 from hashreel.client.results import Hits
-from hashreel.client.waiting import wait_for_async
+from hashreel.client.waiting import changes_async, wait_for_async
 from hashreel.errors import UnavailableError
 from hashreel.schemas import (
     ApiKeyModel,
@@ -37,7 +45,9 @@ from hashreel.schemas import (
     IndexStatus,
     IndexVerification,
     JobModel,
+    JobState,
     NewApiKey,
+    Relocation,
     SessionModel,
     SuppressionModel,
     Upload,
@@ -144,9 +154,9 @@ class AsyncClient(AsyncMediaMethods):
         headers = {"Content-Length": str(path.stat().st_size)}
         return await self._run(call, content=file_pieces(path), headers=headers)
 
-    async def jobs(self, limit: int = 50) -> list[AsyncJob]:
-        """Return the newest jobs."""
-        return [AsyncJob(self, model) for model in (await self._run(calls.jobs(limit))).jobs]
+    async def jobs(self, limit: int = 50, state: JobState | None = None) -> list[AsyncJob]:
+        """Return the newest jobs; see ``Client.jobs``."""
+        return [AsyncJob(self, model) for model in (await self._run(calls.jobs(limit, state))).jobs]
 
     async def job(self, job_id: str) -> AsyncJob:
         """Return one job; NotFoundError if there is none."""
@@ -184,6 +194,27 @@ class AsyncClient(AsyncMediaMethods):
     async def set_tags(self, video_id: int, tags: Mapping[str, str]) -> VideoModel:
         """Set tags and leave the others; an empty value removes a tag."""
         return await self._run(calls.set_tags(video_id, tags))
+
+    async def relocate(
+        self,
+        old: str | int,
+        new: str,
+        *,
+        check: Literal["sha256", "size"] = "sha256",
+        dry_run: bool = False,
+        collection: str | None = None,
+    ) -> AsyncIterator[Relocation]:
+        """Find moved sources under their new names, and yield what became of each video; see ``Client.relocate``."""
+        which = {"video": old} if isinstance(old, int) else {"old": old}
+        fields = {**which, "new": new, "check": check, "dry_run": dry_run, "collection": collection}
+        after: int | None = None
+        while True:
+            turn = await self._run(relocation_calls.relocate(**fields, after=after))
+            for relocation in turn.relocations:
+                yield relocation
+            after = turn.next
+            if after is None:
+                return
 
     async def delete_video(self, video_id: int, *, purge: bool = False) -> VideoModel:
         """Take a video out of the gallery; its file stays. ``purge`` removes its codes from disk and memory now."""
@@ -350,6 +381,19 @@ class AsyncJob(JobView):
         await wait_for_async(self, ENDED, shown(progress), timeout_s)
         return self
 
+    async def watch(self, timeout_s: float | None = None) -> AsyncIterator[JobModel]:
+        """Yield the job now, and then whenever it has changed, until it has ended; see ``Job.watch``."""
+        async for job in changes_async(self, ENDED, timeout_s):
+            yield job
+
+    async def iter_videos(self) -> AsyncIterator[int]:
+        """Yield the numbers of all of the job's videos, in order of the sources."""
+        offset = 0
+        while page := (await self._client._run(calls.job_videos(self.id, offset))).videos:
+            for video in page:
+                yield video
+            offset += len(page)
+
     async def cancel(self, *, keep_partial: bool = False) -> JobModel:
         """Stop what is not finished; what it had committed goes too, unless ``keep_partial``."""
         self.model = await self._client._run(calls.cancel(self.id, keep_partial))
@@ -358,4 +402,9 @@ class AsyncJob(JobView):
     async def retry(self) -> JobModel:
         """Queue the failed sources again."""
         self.model = await self._client._run(calls.retry(self.id))
+        return self.model
+
+    async def delete(self) -> JobModel:
+        """Let the service forget the job, which must have ended; its videos stay."""
+        self.model = await self._client._run(calls.delete_job(self.id))
         return self.model

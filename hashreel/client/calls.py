@@ -34,6 +34,8 @@ from hashreel.schemas import (
     IndexVerification,
     JobModel,
     Jobs,
+    JobVideos,
+    Lane,
     NotReady,
     Policy,
     ReencodeRequest,
@@ -60,6 +62,7 @@ M = TypeVar("M", bound=BaseModel)
 Sources = str | os.PathLike[str] | Upload | Iterable[str | os.PathLike[str] | Upload]
 
 PAGE = 200
+JOB_VIDEOS = 10_000
 UPKEEP_S = 900.0  # a large gallery takes minutes to compare, to rebuild or to write
 UPLOAD_S = 600.0  # the service puts the file on disk, and may compare it with another, before it answers
 
@@ -96,6 +99,8 @@ class EnqueueOptions(TypedDict, total=False):
     tags: Mapping[str, str] | None
     collection: str | None
     again: bool
+    lane: Lane | None
+    key: str | None
 
 
 class VideoFilter(TypedDict, total=False):
@@ -186,8 +191,12 @@ def enqueue(sources: Sources, options: EnqueueOptions) -> Call[JobModel]:
         tags=dict(options.get("tags") or {}),
         collection=options.get("collection"),
         again=options.get("again", False),
+        lane=options.get("lane"),
+        key=options.get("key"),
     )
-    return Call("POST", "/v1/jobs", reader(JobModel), json=body)
+    # With a key the service knows a request that it has had already.
+    has_key = options.get("key") is not None
+    return Call("POST", "/v1/jobs", reader(JobModel), json=body, repeatable=has_key, timeout_s=UPKEEP_S)
 
 
 def _policy(options: EnqueueOptions) -> Policy | None:
@@ -217,14 +226,27 @@ def _flaws(drop: Iterable[Flaw] | None) -> list[Flaw] | None:
     return given or None
 
 
-def jobs(limit: int) -> Call[Jobs]:
+def jobs(limit: int, state: str | None = None) -> Call[Jobs]:
     """Return the call that lists jobs."""
-    return Call("GET", "/v1/jobs", reader(Jobs), [("limit", limit)], repeatable=True)
+    params: list[tuple[str, str | int]] = [("limit", limit)]
+    params += [("state", state)] if state is not None else []
+    return Call("GET", "/v1/jobs", reader(Jobs), params, repeatable=True)
 
 
 def job(job_id: str) -> Call[JobModel]:
     """Return the call that looks one job up."""
     return Call("GET", f"/v1/jobs/{path_part(job_id)}", reader(JobModel), repeatable=True)
+
+
+def job_videos(job_id: str, offset: int) -> Call[JobVideos]:
+    """Return the call for a page of a job's videos."""
+    params: list[tuple[str, str | int]] = [("limit", JOB_VIDEOS), ("offset", offset)]
+    return Call("GET", f"/v1/jobs/{path_part(job_id)}/videos", reader(JobVideos), params, repeatable=True)
+
+
+def delete_job(job_id: str) -> Call[JobModel]:
+    """Return the call that forgets a job."""
+    return Call("DELETE", f"/v1/jobs/{path_part(job_id)}", reader(JobModel))
 
 
 def cancel(job_id: str, keep_partial: bool) -> Call[JobModel]:

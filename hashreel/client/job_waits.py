@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from hashreel.errors import WaitTimeoutError
 from hashreel.schemas import JobCounts, JobModel
 
-__all__ = ["ENDED", "JobView", "Progress", "pauses", "shown"]
+__all__ = ["ENDED", "JobView", "Progress", "pauses", "shown", "span", "words"]
 
 ENDED = frozenset({"done", "cancelled"})
 Progress = bool | Callable[[JobModel], object]
@@ -47,7 +47,7 @@ class JobView:
 
     @property
     def videos(self) -> list[int]:
-        """Numbers of the job's videos, in order of the sources."""
+        """Numbers of the job's videos, in order of the sources: the first 1000; ``iter_videos`` yields all."""
         return self.model.videos
 
 
@@ -92,7 +92,7 @@ def _bar() -> Iterator[Callable[[JobModel], object]]:
         task = progress.add_task("indexing", total=None, words="")
 
         def show(job: JobModel) -> None:
-            progress.update(task, total=job.chunks or None, completed=job.chunks_done, words=words(job))
+            progress.update(task, total=1.0 if job.progress else None, completed=job.progress, words=words(job))
 
         yield show
 
@@ -101,4 +101,17 @@ def words(job: JobModel) -> str:
     """Return how far a job is, in a few words."""
     counts = job.counts
     text = f"{counts.indexed + counts.skipped}/{counts.total} sources, {job.frames} frames"
+    if job.rate:
+        text += f", {job.rate:.1f} frames/s"
+    if job.eta_s is not None:
+        text += f", {span(job.eta_s)} left"
     return text + (f", {counts.failed} failed" if counts.failed else "")
+
+
+def span(seconds: float) -> str:
+    """Return a length of time in the two largest units that matter."""
+    whole = round(seconds)
+    for size, name, inner_size, inner in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= size:
+            return f"{whole // size} {name} {whole % size // inner_size} {inner}"
+    return f"{whole} s"

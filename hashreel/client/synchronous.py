@@ -11,7 +11,15 @@ from typing import Any, Literal, Self, TypeVar, Unpack
 
 import httpx
 
-from hashreel.client import calls, clip_calls, evaluation_calls, evidence_calls, key_calls, suppression_calls
+from hashreel.client import (
+    calls,
+    clip_calls,
+    evaluation_calls,
+    evidence_calls,
+    key_calls,
+    relocation_calls,
+    suppression_calls,
+)
 from hashreel.client.calls import Call, EnqueueOptions, IndexAction, SearchKeywords, Sources, VideoFilter
 from hashreel.client.clip_calls import ClipKeywords, Stretches
 from hashreel.client.connection import client_options, request_options
@@ -24,7 +32,7 @@ from hashreel.client.local import LocalStack, absolute_sources, join_stack
 from hashreel.client.media_methods import MediaMethods
 from hashreel.client.queries import QueryLike
 from hashreel.client.results import Hits
-from hashreel.client.waiting import wait_for
+from hashreel.client.waiting import changes, wait_for
 from hashreel.errors import UnavailableError
 from hashreel.schemas import (
     ApiKeyModel,
@@ -37,7 +45,9 @@ from hashreel.schemas import (
     IndexStatus,
     IndexVerification,
     JobModel,
+    JobState,
     NewApiKey,
+    Relocation,
     SessionModel,
     SuppressionModel,
     Upload,
@@ -209,6 +219,8 @@ class Client(MediaMethods):
                 ``keyframes="codec"`` (those of the encoder that made the file) and ``scenes=True``; ``drop``: kinds
                 of key-frames that get no code, of "black", "blank", "frozen" and "duplicate". ``tags``: given
                 to every video. ``collection``: into which. ``again``: encode what is indexed already once more.
+                ``lane``: "interactive" (goes first) or "bulk"; by default as many sources decide. ``key``: made up by
+                the caller; a request that is sent again with the same key returns the same job.
         """
         if self._stack is not None:
             sources = absolute_sources(sources)
@@ -221,9 +233,9 @@ class Client(MediaMethods):
         with path.open("rb") as file:
             return self._run(call, content=file)
 
-    def jobs(self, limit: int = 50) -> list[Job]:
-        """Return the newest jobs."""
-        return [Job(self, model) for model in self._run(calls.jobs(limit)).jobs]
+    def jobs(self, limit: int = 50, state: JobState | None = None) -> list[Job]:
+        """Return the newest jobs; only those in a state, if one is given. Their ``videos`` are not filled in."""
+        return [Job(self, model) for model in self._run(calls.jobs(limit, state)).jobs]
 
     def job(self, job_id: str) -> Job:
         """Return one job; NotFoundError if there is none."""
@@ -271,6 +283,41 @@ class Client(MediaMethods):
     def set_tags(self, video_id: int, tags: Mapping[str, str]) -> VideoModel:
         """Set tags and leave the others; an empty value removes a tag."""
         return self._run(calls.set_tags(video_id, tags))
+
+    def relocate(
+        self,
+        old: str | int,
+        new: str,
+        *,
+        check: Literal["sha256", "size"] = "sha256",
+        dry_run: bool = False,
+        collection: str | None = None,
+    ) -> Iterator[Relocation]:
+        """Find moved sources under their new names, and yield what became of each video; needs an admin's key.
+
+        A video's source is changed only if the file at the new place is the one that was indexed.
+
+        Args:
+            old: The beginning of the names of sources that have moved, or the number of one video.
+            new: What names begin with now, or the new name of that video's source.
+            check: What files are compared by: their SHA-256, or their size alone.
+            dry_run: Only say what would be done.
+            collection: Whose videos; None is the service's own.
+
+        Example:
+            An archive that was moved to another root::
+
+                refused = [one for one in client.relocate("archive/2024", "vault/2024") if not one.moved]
+        """
+        which = {"video": old} if isinstance(old, int) else {"old": old}
+        fields = {**which, "new": new, "check": check, "dry_run": dry_run, "collection": collection}
+        after: int | None = None
+        while True:
+            turn = self._run(relocation_calls.relocate(**fields, after=after))
+            yield from turn.relocations
+            after = turn.next
+            if after is None:
+                return
 
     def delete_video(self, video_id: int, *, purge: bool = False) -> VideoModel:
         """Take a video out of the gallery; its file stays. ``purge`` removes its codes from disk and memory now."""
@@ -443,6 +490,24 @@ class Job(JobView):
         wait_for(self, ENDED, shown(progress), timeout_s)
         return self
 
+    def watch(self, timeout_s: float | None = None) -> Iterator[JobModel]:
+        """Yield the job now, and then whenever it has changed, until it has ended.
+
+        Example:
+            How far it is, and how long it will take::
+
+                for job in client.job(job_id).watch():
+                    print(f"{job.progress:.0%}, {job.rate:.1f} frames/s, {job.eta_s} s left")
+        """
+        yield from changes(self, ENDED, timeout_s)
+
+    def iter_videos(self) -> Iterator[int]:
+        """Yield the numbers of all of the job's videos, in order of the sources (``videos`` has the first 1000)."""
+        offset = 0
+        while page := self._client._run(calls.job_videos(self.id, offset)).videos:
+            yield from page
+            offset += len(page)
+
     def cancel(self, *, keep_partial: bool = False) -> JobModel:
         """Stop what is not finished; what it had committed goes too, unless ``keep_partial``."""
         self.model = self._client._run(calls.cancel(self.id, keep_partial))
@@ -451,4 +516,9 @@ class Job(JobView):
     def retry(self) -> JobModel:
         """Queue the failed sources again."""
         self.model = self._client._run(calls.retry(self.id))
+        return self.model
+
+    def delete(self) -> JobModel:
+        """Let the service forget the job, which must have ended; its videos stay."""
+        self.model = self._client._run(calls.delete_job(self.id))
         return self.model

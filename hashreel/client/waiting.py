@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
 from hashreel.client.job_waits import pauses
 from hashreel.errors import UnavailableError
 
-__all__ = ["wait_for", "wait_for_async"]
+__all__ = ["changes", "changes_async", "wait_for", "wait_for_async"]
 
 OUTAGE_S = 300.0
 
@@ -91,3 +91,39 @@ async def wait_for_async(
             if thing.state in ended:
                 return
             await asyncio.sleep(next(rhythm))
+
+
+def changes(thing: _Waitable[M], ended: Collection[str], timeout_s: float | None) -> Iterator[M]:
+    """Yield a thing now and whenever it has changed, until its state is one of ``ended``; otherwise as ``wait_for``."""
+    rhythm, outage = pauses(thing.id, timeout_s), _Outage()
+    last: M | None = None
+    while True:
+        try:
+            latest = thing.status()
+            outage.is_over()
+            if latest != last:
+                last = latest
+                yield latest
+        except UnavailableError:
+            outage.goes_on()
+        if thing.state in ended:
+            return
+        time.sleep(next(rhythm))
+
+
+async def changes_async(thing: _AsyncWaitable[M], ended: Collection[str], timeout_s: float | None) -> AsyncIterator[M]:
+    """Do as :func:`changes`, without blocking the event loop."""
+    rhythm, outage = pauses(thing.id, timeout_s), _Outage()
+    last: M | None = None
+    while True:
+        try:
+            latest = await thing.status()
+            outage.is_over()
+            if latest != last:
+                last = latest
+                yield latest
+        except UnavailableError:
+            outage.goes_on()
+        if thing.state in ended:
+            return
+        await asyncio.sleep(next(rhythm))

@@ -167,15 +167,29 @@ class ScopedQueue(_Scoped):
         self._check(request.collection)
         return do(request)
 
-    def _may_jobs(self, do: Rule, limit: int = 50) -> Any:
+    def _may_jobs(self, do: Rule, limit: int = 50, state: Any = None) -> Any:
         caller = current_visit().caller
-        return [job for job in do(1000) if caller.may_touch(job.collection)][:limit]
+        return [job for job in do(1000, state) if caller.may_touch(job.collection)][:limit]
 
     def _of_job(self, do: Rule, job_id: str, **options: Any) -> Any:
         self._check_job(job_id)
         return do(job_id, **options)
 
-    _may_job = _may_cancel = _may_retry = _of_job
+    _may_job = _may_job_videos = _may_cancel = _may_retry = _may_delete = _of_job
+
+    def relocate(self, request: Any) -> Any:
+        """Relocate sources, and leave a note of it for the audit log."""
+        visit = current_visit()
+        if visit.caller.collections is not None:
+            self._check(request.collection)
+            if request.video is not None:
+                self._engine._check_video(request.video)
+        done = self._target.relocate(request)
+        moved = [one.video for one in done.relocations if one.moved]
+        note = {"old": request.old, "video": request.video, "new": request.new, "check": request.check}
+        counts = {"moved": len(moved), "refused": len(done.relocations) - len(moved), "videos": moved[:200]}
+        visit.notes["relocation"] = {**note, "dry_run": request.dry_run, **counts}
+        return done
 
     def _may_reencode(self, do: Rule, collection: str, generation: str) -> Any:
         self._check(collection)

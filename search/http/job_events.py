@@ -15,6 +15,7 @@ from search.ports import QueuePort
 __all__ = ["job_events"]
 
 POLL_S = 0.5
+PACE_S = 5.0
 KEEP_ALIVE_S = 15.0  # proxies cut streams that are silent for a minute, some for half of one
 ENDED = frozenset({"done", "cancelled"})
 
@@ -38,14 +39,20 @@ async def job_events(queue: QueuePort, job: JobModel) -> AsyncIterator[bytes]:
         except EXPECTED as error:
             yield _event("problem", problem_of(error).model_dump_json())
             return
-        if latest != job:
+        # Rate and time left change with every look; alone they are worth an event now and then.
+        silent_s = time.monotonic() - sent_at
+        if _told(latest) != _told(job) or (latest != job and silent_s > PACE_S):
             job = latest
             yield _event("job", job.model_dump_json())
-        elif time.monotonic() - sent_at > KEEP_ALIVE_S:
+        elif silent_s > KEEP_ALIVE_S:
             yield b": still here\n\n"
         else:
             continue
         sent_at = time.monotonic()
+
+
+def _told(job: JobModel) -> JobModel:
+    return job.model_copy(update={"rate": 0.0, "eta_s": None})
 
 
 def _event(name: str, data: str) -> bytes:

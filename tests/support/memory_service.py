@@ -40,6 +40,7 @@ from hashreel.schemas import (
     HitModel,
     JobCounts,
     JobModel,
+    JobVideos,
     Position,
     Query,
     SearchRequest,
@@ -436,14 +437,27 @@ class MemoryQueue:
             id=number,
             state="queued",
             collection=request.collection or "main",
+            lane=request.lane or "interactive",
             counts=JobCounts(total=total, queued=total),
             chunks=total,
             created_at=1767225600.0,
         )
         return self.records[number]
 
-    def jobs(self, limit: int = 50) -> list[JobModel]:
-        return list(reversed(self.records.values()))[:limit]
+    def jobs(self, limit: int = 50, state: str | None = None) -> list[JobModel]:
+        return [job for job in reversed(self.records.values()) if state in {None, job.state}][:limit]
+
+    def job_videos(self, job_id: str, *, limit: int = 1000, offset: int = 0) -> JobVideos:
+        if job_id not in self.records:
+            raise NotFoundError(f"there is no job {job_id}")
+        videos = self.records[job_id].videos
+        return JobVideos(videos=videos[offset : offset + limit], total=len(videos))
+
+    def delete(self, job_id: str) -> JobModel:
+        job = self.job(job_id)
+        if job.state not in {"done", "cancelled"}:
+            raise ConflictError(f"job {job_id} is {job.state}; cancel it first, or wait for its end")
+        return self.records.pop(job_id)
 
     def job(self, job_id: str) -> JobModel:
         if job_id not in self.records:

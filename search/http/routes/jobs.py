@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
-from hashreel.schemas import EnqueueRequest, JobModel, Jobs
+from hashreel.schemas import EnqueueRequest, JobModel, Jobs, JobState, JobVideos
 from search.http.job_events import job_events
 from search.http.parts import JobId, PartsDep
 from search.http.problems import problems, request_id_of
@@ -37,15 +37,36 @@ def enqueue(request: EnqueueRequest, http: Request, parts: PartsDep) -> JobModel
 
 
 @router.get("", responses=problems(422, 503), summary="List jobs, newest first")
-def list_jobs(parts: PartsDep, limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> Jobs:
-    """Return the newest jobs."""
-    return Jobs(jobs=parts.queue.jobs(limit))
+def list_jobs(
+    parts: PartsDep,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    state: Annotated[JobState | None, Query(description="Only jobs in this state.")] = None,
+) -> Jobs:
+    """Return the newest jobs, without the numbers of their videos."""
+    return Jobs(jobs=parts.queue.jobs(limit, state))
 
 
 @router.get("/{job_id}", responses=problems(404, 422, 503), summary="One job")
 def show_job(job_id: JobId, parts: PartsDep) -> JobModel:
-    """Return one job with the counts of its sources."""
+    """Return one job with the counts of its sources, its progress, and the numbers of its first 1000 videos."""
     return parts.queue.job(job_id)
+
+
+@router.get("/{job_id}/videos", responses=problems(404, 422, 503), summary="The videos of a job")
+def list_videos(
+    job_id: JobId,
+    parts: PartsDep,
+    limit: Annotated[int, Query(ge=1, le=100_000)] = 10_000,
+    offset: Annotated[int, Query(ge=0, le=2**31, description="So many of the first are left out.")] = 0,
+) -> JobVideos:
+    """Return the numbers of a job's videos, in order of the sources."""
+    return parts.queue.job_videos(job_id, limit=limit, offset=offset)
+
+
+@router.delete("/{job_id}", responses=problems(403, 404, 409, 413, 422, 503), summary="Forget a job that has ended")
+def delete(job_id: JobId, parts: PartsDep) -> JobModel:
+    """Forget a job and return what it was; its videos stay. One that goes on has to be cancelled first."""
+    return parts.queue.delete(job_id)
 
 
 @router.post("/{job_id}/cancel", responses=problems(403, 404, 409, 413, 422, 503), summary="Cancel a job")

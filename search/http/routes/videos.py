@@ -10,7 +10,7 @@ from pydantic import StringConstraints
 from starlette.responses import Response
 
 from hashreel.errors import NotFoundError
-from hashreel.schemas import MAX_VIDEO, TagsRequest, VideoModel, Videos, VideoState
+from hashreel.schemas import MAX_VIDEO, RelocateRequest, Relocations, TagsRequest, VideoModel, Videos, VideoState
 from search.http.byte_ranges import SourceResponse
 from search.http.form_options import TAG, split_tag
 from search.http.parts import PartsDep, VideoNumber
@@ -38,6 +38,17 @@ def list_videos(
     """Return a page of videos."""
     tags = dict(split_tag(text) for text in tag) or None
     return parts.engine.videos(limit=limit, before=before, state=state, tags=tags, collection=collection)
+
+
+@router.post(
+    "/relocate", responses=problems(400, 403, 404, 413, 422, 503), summary="Find moved sources under their new names"
+)
+def relocate(request: RelocateRequest, parts: PartsDep) -> Relocations:
+    """Give one video, or all whose sources' names begin with `old`, the new names, if the files there are the same.
+
+    An answer comes after some seconds at most; while it has a `next`, ask again with that as `after`.
+    """
+    return parts.queue.relocate(request)
 
 
 @router.get("/{video_id}", responses=problems(404, 422, 503), summary="One video")

@@ -82,6 +82,30 @@ def test_a_job_is_tried_again(service):
     assert service.http.post(f"/v1/jobs/{job}/retry").json()["state"] == "queued"
 
 
+def test_an_ended_job_is_forgotten_and_one_that_goes_on_is_not(service):
+    service.queue.paused = True
+    job = enqueue(service, "archive/a.mp4")
+    refused = service.http.delete(f"/v1/jobs/{job}")
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:hashreel:conflict")
+    service.queue.paused = False
+    events_of(service, job)
+    videos = service.http.get(f"/v1/jobs/{job}/videos").json()
+    assert (videos["total"], len(videos["videos"])) == (1, 1)
+    assert service.http.get(f"/v1/jobs/{job}/videos?offset=1").json()["videos"] == []
+    assert [one["id"] for one in service.http.get("/v1/jobs?state=done").json()["jobs"]] == [job]
+    assert service.http.get("/v1/jobs?state=running").json()["jobs"] == []
+    assert service.http.delete(f"/v1/jobs/{job}").json()["id"] == job
+    for address in (f"/v1/jobs/{job}", f"/v1/jobs/{job}/videos"):
+        assert service.http.get(address).status_code == 404
+    assert service.http.get("/v1/jobs?state=over").status_code == 422
+
+
+def test_a_lane_that_does_not_exist_is_refused(service):
+    refused = service.http.post("/v1/jobs", json={"sources": ["a.mp4"], "lane": "fast"})
+    assert refused.status_code == 422
+    assert "interactive" in refused.text
+
+
 def test_failures_say_why(service):
     job = enqueue(service, "archive/a.mp4", "archive/broken.mp4")
     events_of(service, job)

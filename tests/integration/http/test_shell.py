@@ -83,6 +83,25 @@ def test_enqueue_names_its_job_before_it_waits(service):
     assert "job job-1: waiting" in done.stderr
 
 
+def test_jobs_are_listed_watched_and_deleted(service):
+    def run(*words: str) -> str:
+        done = CliRunner().invoke(cli, [*words, "--url", service.url])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    run("enqueue", "archive/a.mp4", "--bulk")
+    assert [wish.lane for wish in service.queue.wishes.values()] == ["bulk"]
+    said = run("jobs", "watch", "job-1")
+    assert "1/1 sources" in said
+    assert "job job-1 done: 1 sources = 1 indexed" in said
+    listed = json.loads(run("jobs", "--state", "done", "--json"))["jobs"]
+    assert [(job["id"], job["lane"]) for job in listed] == [("job-1", "bulk")]
+    assert "interactive" not in run("jobs", "--limit", "1")
+    assert run("jobs", "delete", "job-1") == "deleted 1\n"
+    done = CliRunner().invoke(cli, ["jobs", "show", "job-1", "--url", service.url])
+    assert done.exit_code == 1
+
+
 def test_sources_are_listed_in_files_and_on_standard_input(service, tmp_path: Path) -> None:
     listed = tmp_path / "quellen ü.txt"
     listed.write_bytes("\ufeffarchive/a.mp4\r\n\narchive/ö b.mp4\n".encode())

@@ -1,0 +1,194 @@
+"""``hashreel ingest``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hashreel.cli.options import client_options, connect, json_option, parse_duration_s, parse_tags
+from hashreel.errors import BadInputError, HashreelError, UnavailableError
+
+if TYPE_CHECKING:
+    from hashreel.arrivals import Arrivals, Journal, Request
+    from hashreel.client import Client
+
+JOB_SOURCES = 1000
+# Looking takes at most about a tenth of the time, however large the folder is.
+LOOK_SHARE = 10
+
+
+@click.command(epilog="Example: hashreel ingest --follow /srv/incoming --every 1s --tag source=incoming")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
+@click.option("--follow", is_flag=True, help="Go on looking for new files until Ctrl-C.")
+@click.option(
+    "--settle", default="10s", show_default=True, metavar="TIME", help="A file is complete when unchanged so long."
+)
+@click.option("--poll", default="5s", show_default=True, metavar="TIME", help="Pause between two looks.")
+@click.option(
+    "--ignore", multiple=True, metavar="GLOB", help="Names to leave alone, such as '*.proxy.mp4'; repeatable."
+)
+@click.option("--as", "known_as", metavar="PREFIX", help="What the service calls DIR, such as archive/incoming.")
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File that remembers what was taken.  [default: one for this folder and service in ~/.local/state/hashreel]",
+)
+@click.option("--every", metavar="TIME", help="One key-frame a step, such as 1s or 500ms.  [default: 1s]")
+@click.option("--keyframes", type=click.Choice(["codec"]), help="The codec's own key-frames: by far the fastest.")
+@click.option("--scenes", is_flag=True, help="One key-frame a shot.")
+@click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="Tag of all these videos; repeatable.")
+@click.option("--collection", help="Collection to index into.")
+@click.option("--interactive/--bulk", "is_interactive", default=None, help="As for `hashreel enqueue`.")
+@client_options
+@json_option
+def cli(
+    folder: Path,
+    follow: bool,
+    settle: str,
+    poll: str,
+    ignore: tuple[str, ...],
+    known_as: str | None,
+    state: Path | None,
+    every: str | None,
+    keyframes: str | None,
+    scenes: bool,
+    tags: tuple[str, ...],
+    collection: str | None,
+    is_interactive: bool | None,
+    url: str | None,
+    data: Path | None,
+    api_key: str | None,
+    as_json: bool,
+) -> None:
+    """Index the videos of a folder once they are complete, each once; with --follow, also those that come later.
+
+    A file is complete when its size and time of change have not changed for the time of --settle; names that end in
+    .part, .tmp and the like, hidden files, and what is no video are left alone. What was taken is remembered: after a
+    restart nothing is enqueued twice, and a file that was overwritten is indexed anew. DIR is a folder of this machine;
+    where the service knows it by another name, --as says by which. With --json, one JSON document a line and job.
+    """
+    from hashreel.arrivals import Arrivals, Journal
+
+    folder = folder.absolute()
+    if not folder.is_dir():
+        raise BadInputError(f"{folder} is no folder of this machine")
+    if sum((every is not None, keyframes is not None, scenes)) > 1:
+        raise click.UsageError("--every, --keyframes and --scenes exclude each other")
+    options: dict[str, Any] = {"tags": parse_tags(tags), "collection": collection}
+    options |= {"every_s": parse_duration_s(every)} if every is not None else {}
+    options |= {"keyframes": keyframes} if keyframes is not None else {}
+    options |= {"scenes": True} if scenes else {}
+    options |= {"lane": "interactive" if is_interactive else "bulk"} if is_interactive is not None else {}
+    arrivals = Arrivals(folder, settle_s=parse_duration_s(settle), ignore=ignore)
+    with connect(url, data, api_key) as client:
+        journal = Journal(state or _default_state(folder, client.url if data is None else str(data.absolute())))
+        try:
+            keeper = _Keeper(client, folder, known_as, journal, arrivals, options, as_json=as_json)
+            keeper.run(follow=follow, poll_s=parse_duration_s(poll))
+        finally:
+            journal.close()
+
+
+def _default_state(folder: Path, service: str) -> Path:
+    base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    digest = hashlib.sha256(f"{service}\0{folder}".encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return base / "hashreel" / f"ingest-{digest}.jsonl"
+
+
+class _Keeper:
+    """Looks, asks, and writes down what was asked."""
+
+    def __init__(
+        self,
+        client: Client,
+        folder: Path,
+        known_as: str | None,
+        journal: Journal,
+        arrivals: Arrivals,
+        options: dict[str, Any],
+        *,
+        as_json: bool,
+    ) -> None:
+        self._client = client
+        self._folder = folder
+        self._known_as = known_as
+        self._journal = journal
+        self._arrivals = arrivals
+        self._options = options
+        self._as_json = as_json
+        self._trouble = ""
+
+    def run(self, *, follow: bool, poll_s: float) -> None:
+        """Look until nothing is left to come, or until told to end."""
+        # A service manager ends it by SIGTERM: what was written down is whole at any moment.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        if follow:
+            click.echo(f"following {self._folder}; Ctrl-C ends it", err=True)
+        while True:
+            begun = time.monotonic()
+            self._look(begun)
+            is_left = self._arrivals.pending or self._journal.unanswered
+            if not follow and not is_left:
+                return
+            time.sleep(max(poll_s, LOOK_SHARE * (time.monotonic() - begun)))
+
+    def _look(self, now: float) -> None:
+        try:
+            for request in self._journal.unanswered:
+                self._send(request)
+            complete = self._arrivals.look(now, self._journal.is_taken)
+            for start in range(0, len(complete), JOB_SOURCES):
+                files = complete[start : start + JOB_SOURCES]
+                request = self._journal.ask(files, self._options | {"sources": [self._named(f.path) for f in files]})
+                self._arrivals.forget(files)
+                self._send(request)
+            self._is_well()
+        except (UnavailableError, OSError) as exc:
+            # A share or a service that is away comes back.
+            self._say(str(exc))
+
+    def _send(self, request: Request) -> None:
+        options = dict(request.options)
+        try:
+            job = self._client.enqueue(options.pop("sources"), key=request.key, **options)
+        except UnavailableError:
+            raise
+        except HashreelError:
+            # It would be refused again: its files wait for better options.
+            self._journal.refused(request)
+            raise
+        self._journal.accepted(request)
+        paths = [_printable(found.path) for found in request.files]
+        if self._as_json:
+            click.echo(json.dumps({"job": job.id, "files": paths}))
+        else:
+            click.echo(f"job {job.id}: {len(paths)} files, first {paths[0]}")
+        sys.stdout.flush()
+
+    def _named(self, path: str) -> str:
+        if self._known_as is None:
+            return _printable(path)
+        return _printable(str(PurePosixPath(self._known_as) / PurePosixPath(path).relative_to(self._folder.as_posix())))
+
+    def _say(self, trouble: str) -> None:
+        if trouble != self._trouble:
+            self._trouble = trouble
+            click.echo(f"waiting: {trouble}", err=True)
+
+    def _is_well(self) -> None:
+        if self._trouble:
+            self._trouble = ""
+            click.echo("going on", err=True)
+
+
+def _printable(path: str) -> str:
+    """Return a path as text; where its name is not UTF-8, the service will say that it cannot read it."""
+    return path.encode("utf-8", "replace").decode()
