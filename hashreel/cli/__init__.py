@@ -30,6 +30,7 @@ COMMANDS = {
     "up": Command("up", "Run everything over one folder: Redis, workers, search service, page."),
     "enqueue": Command("enqueue", "Index videos, folders of videos, or folders of key-frames."),
     "ingest": Command("ingest", "Index the videos of a folder once they are complete, also those that come later."),
+    "upload": Command("upload", "Send videos of this machine to the service and index them."),
     "search": Command("search", "Find the moments that look like a picture, a frame or a code."),
     "evidence": Command("evidence", "Pack hits as evidence: frames, checksums, times, how they were found."),
     "suppress": Command("suppress", "Leave frames like an example (intros, logos) out of answers."),

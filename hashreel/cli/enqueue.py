@@ -146,7 +146,7 @@ def _as_the_service_sees(sources: tuple[str, ...], url: str) -> list[str]:
     if here:
         click.echo(
             f"note: {here[0]} exists on this machine, but paths are those of the service at {host}, inside its source "
-            "roots; files of this machine have to be uploaded (POST /v1/uploads, Client.upload, the page)",
+            "roots; files of this machine have to be uploaded (hashreel upload, Client.upload, the page)",
             err=True,
         )
     return list(sources)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, Unpack
@@ -147,12 +147,14 @@ class AsyncClient(AsyncMediaMethods):
             sources = absolute_sources(sources)
         return AsyncJob(self, await self._run(calls.enqueue(sources, options)))
 
-    async def upload(self, path: str | os.PathLike[str], name: str | None = None) -> Upload:
-        """Send a video of this machine to the service; ``enqueue`` takes what is returned."""
+    async def upload(
+        self, path: str | os.PathLike[str], name: str | None = None, *, on_bytes: Callable[[int], object] | None = None
+    ) -> Upload:
+        """Send a video of this machine to the service; see ``Client.upload``."""
         path = Path(path)
         call = calls.upload(path, name)
         headers = {"Content-Length": str(path.stat().st_size)}
-        return await self._run(call, content=file_pieces(path), headers=headers)
+        return await self._run(call, content=file_pieces(path, on_bytes), headers=headers)
 
     async def jobs(self, limit: int = 50, state: JobState | None = None) -> list[AsyncJob]:
         """Return the newest jobs; see ``Client.jobs``."""

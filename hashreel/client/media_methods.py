@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar, Unpack
 
@@ -13,10 +13,11 @@ from hashreel.client.calls import Call, whole_file, written
 from hashreel.client.clip_calls import ClipKeywords
 from hashreel.schemas import Collection
 
-__all__ = ["AsyncMediaMethods", "MediaMethods", "file_pieces"]
+__all__ = ["AsyncMediaMethods", "MediaMethods", "file_blocks", "file_pieces"]
 
 T = TypeVar("T")
 PIECE_BYTES = 2**20
+Told = Callable[[int], object]
 
 
 class MediaMethods:
@@ -102,8 +103,19 @@ class AsyncMediaMethods:
         return await asyncio.to_thread(written, path, content)
 
 
-async def file_pieces(path: Path) -> AsyncIterator[bytes]:
-    """Yield a file's bytes, so that one of any size can be sent."""
+def file_blocks(path: Path, on_bytes: Told | None = None) -> Iterator[bytes]:
+    """Yield a file's bytes, so that one of any size can be sent; tell how many were asked for so far."""
+    sent = 0
     with path.open("rb") as file:
-        while data := await asyncio.to_thread(file.read, PIECE_BYTES):
+        while data := file.read(PIECE_BYTES):
             yield data
+            sent += len(data)
+            if on_bytes is not None:
+                on_bytes(sent)
+
+
+async def file_pieces(path: Path, on_bytes: Told | None = None) -> AsyncIterator[bytes]:
+    """Yield what ``file_blocks`` yields; the file is read beside the loop."""
+    blocks = file_blocks(path, on_bytes)
+    while data := await asyncio.to_thread(next, blocks, b""):
+        yield data

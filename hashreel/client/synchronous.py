@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, Unpack
@@ -29,7 +29,7 @@ from hashreel.client.exchange import Exchange, Outcome, Step, answers_of, check_
 from hashreel.client.job_waits import ENDED, JobView, Progress, shown
 from hashreel.client.key_calls import KeyOptions
 from hashreel.client.local import LocalStack, absolute_sources, join_stack
-from hashreel.client.media_methods import MediaMethods
+from hashreel.client.media_methods import MediaMethods, file_blocks
 from hashreel.client.queries import QueryLike
 from hashreel.client.results import Hits
 from hashreel.client.waiting import changes, wait_for
@@ -226,12 +226,20 @@ class Client(MediaMethods):
             sources = absolute_sources(sources)
         return Job(self, self._run(calls.enqueue(sources, options)))
 
-    def upload(self, path: str | os.PathLike[str], name: str | None = None) -> Upload:
-        """Send a video of this machine to the service; ``enqueue`` takes what is returned."""
+    def upload(
+        self, path: str | os.PathLike[str], name: str | None = None, *, on_bytes: Callable[[int], object] | None = None
+    ) -> Upload:
+        """Send a video of this machine to the service; ``enqueue`` takes what is returned.
+
+        Args:
+            path: The file.
+            name: What the service calls it; None is its own name.
+            on_bytes: Called with how many bytes are sent, now and then.
+        """
         path = Path(path)
         call = calls.upload(path, name)
-        with path.open("rb") as file:
-            return self._run(call, content=file)
+        headers = {"Content-Length": str(path.stat().st_size)}
+        return self._run(call, content=file_blocks(path, on_bytes), headers=headers)
 
     def jobs(self, limit: int = 50, state: JobState | None = None) -> list[Job]:
         """Return the newest jobs; only those in a state, if one is given. Their ``videos`` are not filled in."""
