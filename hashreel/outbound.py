@@ -23,7 +23,7 @@ import httpx
 
 from hashreel.errors import BadInputError, ForbiddenError, TooLargeError, UnavailableError
 
-__all__ = ["Download", "OutboundRules", "StatusError", "check_target", "fetch", "opened"]
+__all__ = ["Download", "OutboundRules", "StatusError", "check_target", "fetch", "opened", "post"]
 
 PORTS = {"http": 80, "https": 443}
 ANY = "*"
@@ -139,6 +139,24 @@ def opened(url: str, rules: OutboundRules, headers: Mapping[str, str] | None = N
             stack.callback(response.close)
             _check_answer(response, rules)
         yield Download(response, rules)
+
+
+def post(url: str, rules: OutboundRules, headers: Mapping[str, str], body: bytes) -> int:
+    """Send a body to an address, and return the status of the answer, which is not read; no redirect is followed.
+
+    Raises:
+        BadInputError: If it is no such address.
+        ForbiddenError: If its host, or where that resolves to, is not allowed.
+        UnavailableError: If it does not answer, or not in time.
+    """
+    check_target(url, rules)
+    transport = _Transport(rules, time.monotonic() + rules.timeout_s)
+    with (
+        _translated(url, rules),
+        httpx.Client(transport=transport, trust_env=False, follow_redirects=False) as client,
+        client.stream("POST", url, headers=dict(headers), content=body) as response,
+    ):
+        return response.status_code
 
 
 def check_target(url: str, rules: OutboundRules) -> httpx.URL:

@@ -1026,8 +1026,41 @@ class WatchChange(_Request):
     webhook: Annotated[Webhook | None, Field(description="An empty text ends it; only new hits are sent.")] = None
 
 
+WATCH_EXAMPLE = {
+    "id": "9f1c2ab04d77",
+    "name": "stolen painting",
+    "note": "case 17",
+    "collection": "main",
+    "radius": 6,
+    "examples": 1,
+    "created_at": 1767225600.0,
+    "hits": 3,
+    "new": 1,
+}
+WATCH_HIT_EXAMPLE = {
+    "frame_id": "30064771073",
+    "video": 7,
+    "source": "archive/news.mp4",
+    "time_ms": 1000,
+    "distance": 2,
+    "found_at": 1767225600.0,
+}
+DELIVERY_EXAMPLE = {
+    "id": "0b57c1d2e3f405162738495a",
+    "watch": "9f1c2ab04d77",
+    "state": "dead",
+    "hits": 3,
+    "tries": 14,
+    "created_at": 1767225600.0,
+    "status": 500,
+    "reason": "the receiver answered 500",
+}
+
+
 class WatchModel(_Reply):
     """A watch, and how it stands."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [WATCH_EXAMPLE]})
 
     id: str
     name: str
@@ -1056,11 +1089,15 @@ class WatchModel(_Reply):
 class NewWatch(WatchModel):
     """A watch that was just made."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [WATCH_EXAMPLE | {"secret": "whsec_c2VjcmV0"}]})
+
     secret: Annotated[str, Field(description="Signs what its webhook gets; shown once.")]
 
 
 class Watches(_Reply):
     """Watches of a collection, oldest first."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"watches": [WATCH_EXAMPLE]}]})
 
     watches: list[WatchModel]
 
@@ -1089,6 +1126,8 @@ class WatchHit(_Reply):
 class WatchHits(_Reply):
     """A page of hits, the newest first."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"hits": [WATCH_HIT_EXAMPLE]}]})
+
     hits: list[WatchHit]
     next: Annotated[str | None, Field(description="Pass as `before` for the next page; null at the end.")] = None
 
@@ -1108,11 +1147,15 @@ class MarkRequest(_Request):
 class Marked(_Reply):
     """How many of the frames are hits of the watch, and so were marked."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"marked": 1}]})
+
     marked: int
 
 
 class DeliveryModel(_Reply):
     """A message to a webhook; its id is its idempotency key."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [DELIVERY_EXAMPLE]})
 
     id: str
     watch: str
@@ -1127,5 +1170,7 @@ class DeliveryModel(_Reply):
 
 class Deliveries(_Reply):
     """Messages to a webhook, the newest first."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"deliveries": [DELIVERY_EXAMPLE]}]})
 
     deliveries: list[DeliveryModel]

@@ -18,17 +18,14 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
 
-import httpx
-
-from hashreel.errors import BadInputError, ForbiddenError
+from hashreel.errors import BadInputError, ForbiddenError, HashreelError
+from hashreel.outbound import OutboundRules, check_target, post
 
 __all__ = ["Outcome", "check_url", "headers_of", "new_secret", "send", "verify"]
 
 PREFIX = "whsec_"
 TOLERANCE_S = 300.0
-PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True)
@@ -102,61 +99,42 @@ def verify(secret: str, headers: Mapping[str, str], body: bytes, *, tolerance_s:
     return json.loads(body)
 
 
-def check_url(url: str, allowed: Collection[str]) -> SplitResult:
-    """Return the parts of a webhook's address, if messages may be sent there.
+def check_url(url: str, hosts: Collection[str]) -> None:
+    """Make sure that messages may be sent to an address; where its name leads to is looked at when they are.
 
     Args:
         url: The address.
-        allowed: Hosts, each by its name alone (then on the usual ports only) or as HOST:PORT.
+        hosts: Those that are allowed; see ``hashreel.outbound.OutboundRules``.
 
     Raises:
         BadInputError: If it is no http(s) address, or carries a password or a fragment.
         ForbiddenError: If its host is not allowed.
     """
-    try:
-        parts = urlsplit(url)
-        host, port = (parts.hostname or "").lower(), parts.port or PORTS.get(parts.scheme, 0)
-    except ValueError as exc:
-        raise BadInputError(f"the webhook {url!r} is no address: {exc}") from exc
-    if parts.scheme not in PORTS or not host or not url.isascii() or any(char <= " " for char in url):
-        raise BadInputError(f"the webhook {url!r} is no http or https address; expected https://host/path")
-    if parts.username is not None or parts.password is not None or parts.fragment:
-        raise BadInputError("a webhook's address has no user, password or fragment; put a token into its query")
-    shown = f"[{host}]" if ":" in host else host
-    names = {f"{shown}:{port}"} | ({shown} if port == PORTS[parts.scheme] else set[str]())
-    if not names & {entry.lower() for entry in allowed}:
-        listed = ", ".join(sorted(allowed)) or "none"
-        raise ForbiddenError(
-            f"webhooks to {shown}:{port} are not allowed; allowed hosts: {listed} (webhook_hosts, "
-            "HASHREEL_WEBHOOK_HOSTS)"
-        )
-    return parts
+    if check_target(url, _rules(hosts)).fragment:
+        raise BadInputError("a webhook's address has no fragment; put a token into its path or query")
 
 
-def send(url: str, allowed: Collection[str], headers: Mapping[str, str], body: bytes, timeout_s: float) -> Outcome:
+def send(url: str, hosts: Collection[str], headers: Mapping[str, str], body: bytes, timeout_s: float) -> Outcome:
     """Send a message once. Redirects are not followed, proxies of the environment not used, answers not read.
 
     Args:
         url: Where to.
-        allowed: See :func:`check_url`; looked at again, since the list may have changed.
+        hosts: Those that are allowed; looked at again, since the list may have changed.
         headers: See :func:`headers_of`.
         body: The message.
-        timeout_s: Longest wait for connection and answer, each.
+        timeout_s: Longest wait for all of it.
     """
     try:
-        check_url(url, allowed)
-        with (
-            httpx.Client(timeout=timeout_s, follow_redirects=False, trust_env=False) as client,
-            client.stream("POST", url, headers=dict(headers), content=body) as response,
-        ):
-            status = response.status_code
-    except (BadInputError, ForbiddenError) as exc:
+        status = post(url, _rules(hosts, timeout_s), headers, body)
+    except HashreelError as exc:
         return Outcome(False, 0, str(exc))
-    except (httpx.HTTPError, httpx.InvalidURL) as exc:
-        return Outcome(False, 0, f"{type(exc).__name__}: {exc}")
     if 300 <= status < 400:
         return Outcome(False, status, f"the receiver answered {status}; redirects are not followed")
-    return Outcome(True, status) if status < 300 else Outcome(False, status, f"the receiver answered {status}")
+    return Outcome(True, status) if 200 <= status < 300 else Outcome(False, status, f"the receiver answered {status}")
+
+
+def _rules(hosts: Collection[str], timeout_s: float = 10.0) -> OutboundRules:
+    return OutboundRules(hosts, "webhook_hosts", max_bytes=0, timeout_s=timeout_s, max_redirects=0)
 
 
 def _signature(secret: str, message_id: str, stamp: str, body: bytes) -> str:

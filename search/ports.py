@@ -14,6 +14,8 @@ from hashreel.schemas import (
     ClipOptions,
     Collection,
     Collections,
+    Deliveries,
+    DeliveryModel,
     EnqueueRequest,
     EvaluationModel,
     EvaluationRequest,
@@ -25,6 +27,10 @@ from hashreel.schemas import (
     JobModel,
     JobState,
     JobVideos,
+    Marked,
+    MarkRequest,
+    MarkState,
+    NewWatch,
     Query,
     RelocateRequest,
     Relocations,
@@ -35,6 +41,11 @@ from hashreel.schemas import (
     Tags,
     VideoModel,
     Videos,
+    WatchChange,
+    Watches,
+    WatchHits,
+    WatchModel,
+    WatchRequest,
 )
 
 __all__ = ["EnginePort", "EvaluationPort", "QueuePort"]
@@ -208,3 +219,38 @@ class EnginePort(Protocol):
 
     def wait_position(self, position: str, timeout_s: float) -> bool:
         """Return whether the index reached a log id in time."""
+
+    def watches(self, collection: str | None = None) -> Watches:
+        """Return the watches of a collection."""
+
+    def add_watch(self, request: WatchRequest) -> NewWatch:
+        """Watch for frames like some pictures, indexed frames or codes."""
+
+    def watch(self, watch_id: str) -> WatchModel:
+        """Return one watch; NotFoundError if there is none."""
+
+    def change_watch(self, watch_id: str, change: WatchChange) -> WatchModel:
+        """Change a watch."""
+
+    def remove_watch(self, watch_id: str) -> WatchModel:
+        """Forget a watch and its hits; return what it was."""
+
+    def watch_picture(self, watch_id: str, number: int) -> bytes:
+        """Return an example of a watch as JPEG; NotFoundError if it has none of that number."""
+
+    def watch_hits(
+        self, watch_id: str, *, state: MarkState | None = None, limit: int = 100, before: str | None = None
+    ) -> WatchHits:
+        """Return a page of hits, the newest first."""
+
+    def mark_watch_hits(self, watch_id: str, request: MarkRequest, by: str = "") -> Marked:
+        """Acknowledge or dismiss hits, or take that back."""
+
+    def test_watch(self, watch_id: str) -> DeliveryModel:
+        """Send a message without hits to a watch's webhook once; return what came of it."""
+
+    def watch_deliveries(self, watch_id: str, *, state: str | None = None, limit: int = 100) -> Deliveries:
+        """Return the messages to a watch's webhook, the newest first."""
+
+    def retry_watch_delivery(self, watch_id: str, delivery_id: str) -> DeliveryModel:
+        """Send a message again that was given up."""

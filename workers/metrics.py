@@ -7,13 +7,13 @@ supervisor adds them up and serves them (prometheus_client's multi-process mode)
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import redis
 from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
@@ -75,11 +75,29 @@ class _Work(Collector):
         yield GaugeMetricFamily("hashreel_worker_starts", "Starts of worker processes, restarts included.", starts)
         try:
             queued, running = self._units.counts()
+            totals, waiting = self._watch_counts()
         except redis.RedisError as exc:
             logger.warning("no counts of units: %s", exc, extra={"action": "metrics"})
             return
         yield GaugeMetricFamily("hashreel_worker_units_queued", "Units of work that wait, everywhere.", queued)
         yield GaugeMetricFamily("hashreel_worker_units_running", "Units of work that run, everywhere.", running)
+        yield from _watch_metrics(totals, waiting)
+
+    def _watch_counts(self) -> tuple[dict[str, int], int]:
+        """Return how often what happened with watch-lists since the beginning, and how many messages wait."""
+        client, keys = self._units.redis, self._units.keys
+        raw = cast("dict[bytes, bytes]", client.hgetall(keys.watch_totals))
+        return {name.decode(): int(count) for name, count in raw.items()}, client.zcard(keys.deliveries)
+
+
+def _watch_metrics(totals: Mapping[str, int], waiting: int) -> Iterator[Metric]:
+    """Yield what watch-lists found and sent, of all machines together: the records count it."""
+    yield CounterMetricFamily("hashreel_watch_hits", "Hits of watch-lists, everywhere.", totals.get("hits", 0))
+    tries = CounterMetricFamily("hashreel_webhooks", "Tries of webhooks by outcome, everywhere.", labels=["outcome"])
+    for outcome in ("delivered", "failed", "dead"):
+        tries.add_metric([outcome], totals.get(outcome, 0))
+    yield tries
+    yield GaugeMetricFamily("hashreel_webhooks_waiting", "Webhook messages that wait, everywhere.", waiting)
 
 
 def serve_metrics(folder: Path, address: str, port: int, units: Units, children: Sequence[Child]) -> None:

@@ -28,6 +28,7 @@ from workers.reconciler import Reconciler
 from workers.sizing import usable_cores, worker_sizes
 from workers.slots import process_of
 from workers.units import Units
+from workers.webhooks import WebhookSender
 
 if TYPE_CHECKING:
     from hashreel.settings import Settings
@@ -89,7 +90,7 @@ class Supervisor:
         if self._settings.metrics_port:
             address, port = self._settings.metrics_host, self._settings.metrics_port
             serve_metrics(Path(self._numbers.name), address, port, self._units, self._children)
-        for work in (self._reconcile, self._watch_hangs):
+        for work in (self._reconcile, self._watch_hangs, self._send_webhooks):
             threading.Thread(target=work, name=work.__name__, daemon=True).start()
         for child in self._children:
             child.start()
@@ -116,10 +117,19 @@ class Supervisor:
 
     def _reconcile(self) -> None:
         app = make_app(self._settings)
-        # Celery's own connection, so that whatever it can reach can be looked into; it waits for the server.
-        with app.connection_for_read() as connection:
-            broker = connection.default_channel.client
-            Reconciler(self._store, self._units, Sender(app), broker, self._settings).run(self._stopping)
+        while not self._stopping.is_set():
+            try:
+                # Celery's own connection, so that whatever it can reach can be looked into; it waits for the server.
+                with app.connection_for_read() as connection:
+                    broker = connection.default_channel.client
+                    Reconciler(self._store, self._units, Sender(app), broker, self._settings).run(self._stopping)
+            except BROKER_ERRORS as exc:
+                # The server went away just then. Without this thread, nobody would find lost work.
+                logger.warning("the broker does not answer: %s", exc, extra={"action": "reconcile_failed"})
+                self._stopping.wait(self._settings.reconcile_s)
+
+    def _send_webhooks(self) -> None:
+        WebhookSender(self._store, self._settings).run(self._stopping)
 
     def _watch_hangs(self) -> None:
         """Kill a worker of ours that hangs; what it ran is tried again elsewhere."""

@@ -34,6 +34,7 @@ COMMANDS = {
     "search": Command("search", "Find the moments that look like a picture, a frame or a code."),
     "evidence": Command("evidence", "Pack hits as evidence: frames, checksums, times, how they were found."),
     "suppress": Command("suppress", "Leave frames like an example (intros, logos) out of answers."),
+    "watch": Command("watch", "Save queries that run on everything that is indexed; list their hits."),
     "videos": Command("videos", "List, show, tag, relocate and delete videos."),
     "jobs": Command("jobs", "List, watch, cancel, retry and delete jobs."),
     "failures": Command("failures", "List what could not be indexed, and why."),

@@ -33,6 +33,7 @@ from hashreel.client.media_methods import AsyncMediaMethods, file_pieces
 from hashreel.client.queries import QueryLike
 from hashreel.client.results import Hits
 from hashreel.client.waiting import changes_async, wait_for_async
+from hashreel.client.watch_methods import AsyncWatchMethods
 from hashreel.errors import UnavailableError
 from hashreel.schemas import (
     ApiKeyModel,
@@ -59,7 +60,7 @@ __all__ = ["AsyncClient", "AsyncJob"]
 T = TypeVar("T")
 
 
-class AsyncClient(AsyncMediaMethods):
+class AsyncClient(AsyncMediaMethods, AsyncWatchMethods):
     """Talks to a Hashreel service from asyncio; arguments, results and errors are those of ``Client``.
 
     Args:

@@ -33,6 +33,7 @@ from hashreel.client.media_methods import MediaMethods, file_blocks
 from hashreel.client.queries import QueryLike
 from hashreel.client.results import Hits
 from hashreel.client.waiting import changes, wait_for
+from hashreel.client.watch_methods import WatchMethods
 from hashreel.errors import UnavailableError
 from hashreel.schemas import (
     ApiKeyModel,
@@ -59,7 +60,7 @@ __all__ = ["Client", "Job"]
 T = TypeVar("T")
 
 
-class Client(MediaMethods):
+class Client(MediaMethods, WatchMethods):
     """Talks to a Hashreel service.
 
     Args:

@@ -117,6 +117,16 @@ class ScopedEngine(_Scoped):
         self._check(collection)
         return do(suppression_id, collection)
 
+    _may_add_watch, _may_watches = _may_suppress, _may_suppressions
+
+    def _of_watch(self, do: Rule, watch_id: str, *args: Any, **options: Any) -> Any:
+        if not current_visit().caller.may_touch(self._target.collection_of_watch(watch_id)):
+            raise NotFoundError(f"there is no watch {watch_id!r}")
+        return do(watch_id, *args, **options)
+
+    _may_watch = _may_change_watch = _may_remove_watch = _may_watch_picture = _may_watch_hits = _of_watch
+    _may_mark_watch_hits = _may_test_watch = _may_watch_deliveries = _may_retry_watch_delivery = _of_watch
+
     def _may_collections(self, do: Rule) -> Collections:
         caller = current_visit().caller
         return Collections(collections=[one for one in do().collections if caller.may_touch(one.name)])

@@ -34,6 +34,7 @@ from search.http.routes import (
     suppressions,
     uploads,
     videos,
+    watches,
 )
 from search.http.upload_store import ROOT, UploadStore
 from search.ports import EnginePort, QueuePort
@@ -53,6 +54,7 @@ NOUNS = (
     clips,
     evidence,
     suppressions,
+    watches,
     videos,
     frames,
     jobs,

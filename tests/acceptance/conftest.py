@@ -27,7 +27,8 @@ def worker_metrics_url() -> str:
 @pytest.fixture(scope="session")
 def stack_url(stack_folder: Path, worker_metrics_url: str) -> Iterator[str]:
     """Return the address of a running stack."""
-    with embedded_stack(stack_folder, HASHREEL_METRICS_PORT=worker_metrics_url.rpartition(":")[2]) as url:
+    port = worker_metrics_url.rpartition(":")[2]
+    with embedded_stack(stack_folder, HASHREEL_METRICS_PORT=port, HASHREEL_WEBHOOK_HOSTS='["127.0.0.1"]') as url:
         yield url
 
 

@@ -105,6 +105,9 @@ def test_examples_that_cannot_be_kept_are_refused(client: Client, stack_url: str
 def test_an_example_outlives_a_change_of_model(client: Client, stack_folder: Path, films: list[Path]) -> None:
     entry = client.suppress(grab_frame(films[1], 1000).image, radius=6, collection=HOME)
     assert entry.frames > 0
+    watch = client.watch(grab_frame(films[2], 1000).image, radius=8, collection=HOME)
+    before = list(client.watch_hits(watch.id))
+    client.mark_hits(watch.id, before, "dismissed")
     job = client.reencode(HOME, "psp48-lite0")
     command = python_command("worker", "--gpus", "none", "--data", str(stack_folder), "--model", "psp48-lite0")
     worker = subprocess.Popen(command, stderr=subprocess.DEVNULL)
@@ -120,3 +123,13 @@ def test_an_example_outlives_a_change_of_model(client: Client, stack_folder: Pat
     answer = client.search(grab_frame(films[1], 1000).image, top=1, collection=HOME).answer
     assert answer.fingerprint == fresh.fingerprint
     assert answer.suppressed == listed.frames > 0
+    # The watch, too: hits of the new model, and what was said of a moment holds.
+    again = client.show_watch(watch.id)
+    assert (again.problem, again.searched) == ("", True)
+    after = {(hit.source, hit.time_ms): hit for hit in client.watch_hits(watch.id)}
+    assert (str(films[2]), 1000) in after
+    assert {video.id for video in client.videos(collection=HOME)} >= {hit.video for hit in after.values()}
+    states = {hit.state for moment, hit in after.items() if moment in {(one.source, one.time_ms) for one in before}}
+    assert states == {"dismissed"}
+    client.roll_back(HOME)
+    assert {hit.frame_id for hit in client.watch_hits(watch.id)} == {hit.frame_id for hit in before}

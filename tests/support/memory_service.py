@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import uvicorn
+from memory_watches import MemoryWatches
 from PIL import Image, ImageDraw
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -98,7 +99,7 @@ class Frame:
 
 
 @dataclass
-class MemoryEngine:
+class MemoryEngine(MemoryWatches):
     """Implements EnginePort; ``ready`` and ``redis`` can be switched, and ``gate`` holds searches up until it opens."""
 
     model: str = "reference"

@@ -368,3 +368,43 @@ def test_hits_become_a_table(service):
         table = hits.to_pandas()
     assert isinstance(table, pandas.DataFrame)
     assert list(table["frame_id"]) == [hit.frame_id for hit in hits]
+
+
+def test_the_life_of_a_watch(client):
+    code = "code:" + code_of("archive/news.mp4#3").hex()
+    watch = client.watch([code], radius=20, name="ü", note="n", between=(0, 9.5))
+    assert (watch.name, watch.examples, watch.secret[:6]) == ("ü", 1, "whsec_")
+    assert [one.id for one in client.watches()] == [watch.id]
+    assert not hasattr(client.show_watch(watch.id), "secret")
+    hits = list(client.watch_hits(watch.id))
+    assert len(hits) > 1
+    assert (hits[0].source, hits[0].time_s, hits[0].state) == ("archive/news.mp4", 3.0, "new")
+    assert client.mark_hits(watch.id, hits[0]) == 1
+    assert client.mark_hits(watch.id, [hits[1], "frame:99"], "dismissed", "a poster") == 1
+    assert [hit.note for hit in client.watch_hits(watch.id, state="dismissed")] == ["a poster"]
+    assert len(list(client.watch_hits(watch.id, state="new"))) == len(hits) - 2
+    with pytest.raises(ConflictError, match="no webhook"):
+        client.test_webhook(watch.id)
+    assert client.change_watch(watch.id, webhook="https://a.example/b", radius=0).webhook == "https://a.example/b"
+    assert client.test_webhook(watch.id).status == 204
+    (dead,) = client.deliveries(watch.id, state="dead")
+    assert client.deliveries(watch.id, state="waiting") == []
+    assert client.retry_delivery(watch.id, dead.id).state == "waiting"
+    with pytest.raises(NotFoundError, match="no picture"):
+        client.watch_picture(watch.id, 3)
+    assert client.unwatch(watch.id).id == watch.id
+    assert client.watches() == []
+    with pytest.raises(NotFoundError, match="no watch"):
+        list(client.watch_hits(watch.id))
+
+
+def test_a_watch_that_makes_no_sense_is_refused(client):
+    for options in ({"radius": 300}, {"between": (3, 1)}, {"min_area": 0.5}, {"webhook": "ftp://a"}, {"name": "a\nb"}):
+        with pytest.raises(BadInputError, match=next(iter(options))):
+            client.watch("code:000000000000", **options)
+    with pytest.raises(BadInputError, match="queries"):
+        client.watch([])
+    with pytest.raises(BadInputError, match="none"):
+        client.watch([None])
+    with pytest.raises(BadInputError, match="is no id"):
+        client.show_watch("../keys")

@@ -321,3 +321,31 @@ def test_the_log_keeps_the_newest_entries_only(make, redis_client: redis.Redis):
         guarded.access.audit.put(entry | {"status": 200, "request_id": str(number)})
     assert guarded.trail()[0]["request_id"] == "2999"
     assert 1000 <= redis_client.xlen("hr:audit") < 1300
+
+
+def test_keys_see_the_watches_of_their_collections_and_what_they_do_is_recorded(make: Callable[..., Guarded]) -> None:
+    service = make()
+    root, reader = service.key("admin"), service.key("read")
+    theirs, others = service.key("write", ["main"]), service.key("write", ["secret"])
+    body = {"queries": [CODE["query"]], "radius": 48}
+    assert service.ask("POST", "/v1/watches", reader, json=body).status_code == 403
+    assert service.ask("POST", "/v1/watches", others, json=body).status_code == 403
+    made = service.ask("POST", "/v1/watches", theirs, json=body)
+    assert made.status_code == 201
+    address = f"/v1/watches/{made.json()['id']}"
+    for key, status in ((root, 200), (reader, 200), (theirs, 200), (others, 404)):
+        for path in ("", "/hits", "/deliveries"):
+            assert service.ask("GET", address + path, key).status_code == status, path
+        assert service.ask("GET", "/v1/watches", key).status_code == (200 if status == 200 else 403)
+    mark = {"frames": ["1"], "state": "dismissed"}
+    assert service.ask("POST", address + "/hits/mark", reader, json=mark).status_code == 403
+    assert service.ask("POST", address + "/hits/mark", others, json=mark).status_code == 404
+    assert service.ask("DELETE", address, reader).status_code == 403
+    assert service.ask("DELETE", address, others).status_code == 404
+    assert service.ask("DELETE", address, theirs).status_code == 200
+    done = {(entry["action"], entry["method"], entry["path"]) for entry in service.trail() if entry["status"] < 400}
+    assert done == {
+        ("change", "POST", "/v1/watches"),
+        ("view", "GET", address + "/hits"),
+        ("delete", "DELETE", address),
+    }
