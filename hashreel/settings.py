@@ -192,7 +192,9 @@ class Settings(BaseSettings):
     ] = ""
     webhook_hosts: Annotated[
         list[str],
-        Field(description="Hosts that webhooks of watch-lists may be sent to, in the form of picture_hosts. Empty: none."),
+        Field(
+            description="Hosts that webhooks of watch-lists may be sent to, in the form of picture_hosts. Empty: none."
+        ),
     ] = []
     webhook_timeout_s: Annotated[
         float, Field(ge=0.1, le=120, description="Longest wait for a webhook's receiver, in seconds.")

@@ -23,8 +23,8 @@ from workers.app import make_app
 from workers.devices import device_environment
 from workers.evaluation_records import EvaluationRecords
 from workers.metrics import FOLDER_VARIABLE, serve_metrics
-from workers.queue import Sender
 from workers.reconciler import Reconciler
+from workers.sending import BROKER_ERRORS, Sender
 from workers.sizing import usable_cores, worker_sizes
 from workers.slots import process_of
 from workers.units import Units
