@@ -1,4 +1,4 @@
-"""Thumbnails in terminals that can show pictures: the protocols of kitty and of iTerm2."""
+"""Thumbnails in terminals that can show pictures: the protocols of kitty and of iTerm2, and sixel."""
 
 from __future__ import annotations
 
@@ -6,15 +6,22 @@ import base64
 import io
 import os
 import sys
-from collections.abc import Callable, Mapping
-from typing import Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
+
+from hashreel.cli.sixel import COLOURS, sixels
+from hashreel.cli.terminals import can_show_sixel
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 __all__ = ["Protocol", "escape_picture", "protocol_of_terminal"]
 
-Protocol = Literal["kitty", "iterm2"]
+Protocol = Literal["kitty", "iterm2", "sixel"]
 KITTY_PROGRAMS = frozenset({"ghostty", "WezTerm"})
 CHUNK = 4096  # the most that kitty takes in one sequence
 COLUMNS = 24
+SIXEL_WIDTH = 240  # pixels; about as wide, but a sixel has no other measure
 
 
 def protocol_of_terminal(environment: Mapping[str, str] = os.environ) -> Protocol | None:
@@ -24,20 +31,24 @@ def protocol_of_terminal(environment: Mapping[str, str] = os.environ) -> Protoco
     program = environment.get("TERM_PROGRAM", "")
     if program == "iTerm.app":
         return "iterm2"
-    is_kitty = "kitty" in environment.get("TERM", "") or "KITTY_WINDOW_ID" in environment
-    return "kitty" if is_kitty or program in KITTY_PROGRAMS else None
+    name = environment.get("TERM", "")
+    if "kitty" in name or "KITTY_WINDOW_ID" in environment or program in KITTY_PROGRAMS:
+        return "kitty"
+    return "sixel" if can_show_sixel(name) else None
 
 
 def escape_picture(jpeg: bytes, protocol: Protocol) -> str | None:
     """Return what a terminal shows a JPEG for, 24 columns wide; None if it cannot be had.
 
-    kitty takes PNG, so that Pillow (of the engine) is needed there.
+    kitty takes PNG and sixel pixels, so that Pillow (of the engine) is needed for them.
     """
     if protocol == "iterm2":
         text = base64.b64encode(jpeg).decode()
         return f"\x1b]1337;File=inline=1;size={len(jpeg)};width={COLUMNS}:{text}\a"
-    to_png = _converter()
-    return None if to_png is None else _kitty(to_png(jpeg))
+    picture = _opened(jpeg)
+    if picture is None:
+        return None
+    return _kitty(_png(picture)) if protocol == "kitty" else _sixel(picture)
 
 
 def _kitty(png: bytes) -> str:
@@ -50,16 +61,23 @@ def _kitty(png: bytes) -> str:
     return "".join(sequences)
 
 
-def _converter() -> Callable[[bytes], bytes] | None:
+def _sixel(picture: Image) -> str:
+    scaled = picture.convert("RGB").resize((SIXEL_WIDTH, max(1, picture.height * SIXEL_WIDTH // picture.width)))
+    few = scaled.quantize(COLOURS)
+    values = few.getpalette() or []
+    palette = [(values[n], values[n + 1], values[n + 2]) for n in range(0, len(values) - 2, 3)]
+    return sixels(few.tobytes(), few.width, few.height, palette)
+
+
+def _png(picture: Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _opened(jpeg: bytes) -> Image | None:
     try:
         from PIL import Image
     except ImportError:
         return None
-
-    def to_png(jpeg: bytes) -> bytes:
-        buffer = io.BytesIO()
-        with Image.open(io.BytesIO(jpeg)) as picture:
-            picture.save(buffer, "PNG")
-        return buffer.getvalue()
-
-    return to_png
+    return Image.open(io.BytesIO(jpeg))

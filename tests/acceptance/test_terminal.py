@@ -10,6 +10,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -26,8 +27,8 @@ def address(stack_url: str, painted: list[Path]) -> str:
     return stack_url
 
 
-def on_terminal(*arguments: str, **environment: str) -> str:
-    """Return what a command writes to a terminal."""
+def on_terminal(*arguments: str, features: bytes = b"", **environment: str) -> str:
+    """Return what a command writes to a terminal, which names its features if it is asked for them."""
     ours, theirs = pty.openpty()
     clean = {name: value for name, value in os.environ.items() if name not in {"TERM_PROGRAM", "KITTY_WINDOW_ID"}}
     process = subprocess.Popen(
@@ -43,6 +44,9 @@ def on_terminal(*arguments: str, **environment: str) -> str:
         if not data:
             break
         written += data
+        if features and b"\x1b[c" in written:
+            os.write(ours, b"\x1b[?" + features + b"c")
+            features = b""
     os.close(ours)
     assert process.wait(60) == 0
     return written.decode()
@@ -65,6 +69,45 @@ def test_thumbnails_where_the_terminal_can(address: str) -> None:
     assert len(jpeg) == 2
     assert "\x1b_G" not in on_terminal(*search, "--no-pictures", TERM="xterm-kitty")
     assert "\x1b_G" not in on_terminal(*search, TERM="xterm")
+
+
+def pixels_of(text: str) -> np.ndarray:
+    """Return the picture of a sixel sequence, uint8 [h, w, 3], -1 where no colour was put."""
+    head = re.match(r'"1;1;(\d+);(\d+)', text)
+    assert head is not None
+    width, height = map(int, head.groups())
+    palette = {int(n): [int(value) for value in rest.split(";")] for n, rest in re.findall(r"#(\d+);2;([\d;]+)", text)}
+    picture = np.full((height + 6, width, 3), -1)
+    body = re.sub(r"#\d+;2;[\d;]+", "", text[head.end() :])
+    for top, band in enumerate(body.split("-")):
+        for layer in band.split("$"):
+            colour = re.match(r"#(\d+)", layer)
+            assert colour is not None
+            line = re.sub(r"!(\d+)(.)", lambda run: run[2] * int(run[1]), layer[colour.end() :])
+            assert len(line) == width
+            bits = np.array([ord(letter) - 63 for letter in line])
+            for row in range(6):
+                picture[6 * top + row][bits >> row & 1 == 1] = palette[int(colour[1])]
+    return picture[:height]
+
+
+def test_sixels_where_the_terminal_says_so(address: str) -> None:
+    search = ("search", QUERY, "--tag", "set=terminal", "--top", "2", "--url", address)
+    shown = on_terminal(*search, features=b"62;4;22", TERM="xterm-256color")
+    pictures = re.findall(r"\x1bP0;1;0q(.*?)\x1b\\", shown, re.DOTALL)
+    assert len(pictures) == 2
+    with Client(address) as client:
+        hits = client.search(QUERY, top=2, tags={"set": "terminal"})
+        for hit, picture in zip(hits, pictures, strict=True):
+            seen = pixels_of(picture)
+            assert (seen >= 0).all()
+            with Image.open(io.BytesIO(client.thumbnail(hit.frame_id, 320))) as thumbnail:
+                wanted = np.asarray(thumbnail.convert("RGB").resize((seen.shape[1], seen.shape[0])), np.float64)
+            # 256 colours, and whole percents of each, are near but not the same.
+            assert np.abs(seen * 2.55 - wanted).mean() < 6
+    assert "\x1bP" in on_terminal(*search, TERM="foot")
+    for features, name in ((b"62;22", "xterm-256color"), (b"", "xterm-256color"), (b"62;4", "dumb")):
+        assert "\x1bP" not in on_terminal(*search, features=features, TERM=name)
 
 
 def test_open_shows_the_answer_in_the_browser(address: str, tmp_path: Path) -> None:
