@@ -311,11 +311,11 @@ local chunks = tonumber(get('chunks') or '0')
 if tonumber(ARGV[4]) >= chunks then return 'unplanned' end
 local notes = cjson.decode(ARGV[8])
 local found = cjson.decode(ARGV[13])
--- What came last: token of the watches that the codes were compared with, what matched (JSON), how many are kept.
-if (redis.call('HGET', P .. 'g:' .. get('generation'), 'watches') or '') ~= ARGV[#ARGV - 2] then return 'watches' end
-local groups = cjson.decode(ARGV[#ARGV - 1])
+-- 14 token of the watches that the codes were compared with, 15 what matched (JSON), 16 how many hits are kept.
+if (redis.call('HGET', P .. 'g:' .. get('generation'), 'watches') or '') ~= ARGV[14] then return 'watches' end
+local groups = cjson.decode(ARGV[15])
 if redis.call('HSETNX', P .. 'c:' .. v, ARGV[4], ARGV[5]) == 0 then return 'exists' end
-for _, group in ipairs(groups) do keep_group(group, tonumber(ARGV[#ARGV])) end
+for _, group in ipairs(groups) do keep_group(group, tonumber(ARGV[16])) end
 redis.call('HSET', P .. 's:' .. v, ARGV[4], ARGV[6])
 local id = append('op', 'put', 'v', v, 'c', ARGV[4], 's', ARGV[6])
 redis.call('HINCRBY', V, 'frames', ARGV[7])
