@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import av
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
@@ -54,8 +55,12 @@ def check_file(path: str | os.PathLike[str]) -> Path:
     return file
 
 
-def open_container(path: str | os.PathLike[str]) -> InputContainer:
+def open_container(path: str | os.PathLike[str], hardware: HWAccel | None = None) -> InputContainer:
     """Return the opened file. Only this file is read: play lists and the like are not followed.
+
+    Args:
+        path: The file.
+        hardware: What decodes its streams where it can; None for the processor.
 
     Raises:
         DecodeError: If it is no video that FFmpeg knows, empty, or its name is not UTF-8.
@@ -69,7 +74,7 @@ def open_container(path: str | os.PathLike[str]) -> InputContainer:
     options = {"format_whitelist": _self_contained_formats(), "protocol_whitelist": "file"}
     try:
         # The prefix keeps a name like "http:clip.mp4" or "12:30.mp4" a file's name.
-        container = av.open(f"file:{file}", container_options=options, metadata_errors="replace")
+        container = av.open(f"file:{file}", container_options=options, metadata_errors="replace", hwaccel=hardware)
     except av.FFmpegError as exc:
         raise DecodeError(f"{file.name}: not a video file that can be read ({plain_reason(exc)})") from exc
     return container

@@ -20,6 +20,7 @@ from av.video.stream import VideoStream
 from encoder.containers import MAX_FRAME_PIXELS, check_file, choose_video_stream, open_container
 from encoder.damage import DecodeWarning, note
 from encoder.decoding import DecodingPass, TimedFrame
+from encoder.hardware import OFF, accelerator
 from encoder.scaling import DisplayMatrix, Image, display_matrix, frame_to_rgb
 from hashreel.errors import BadInputError, DecodeError
 
@@ -42,6 +43,7 @@ class VideoReader:
         path: The file.
         threads: Decoder threads, at least 1.
         warnings: The list that receives what was survived; a new one if left out.
+        hardware: A kind of device that decodes where it can, such as "cuda"; see ``encoder.hardware``.
 
     Raises:
         DecodeError: If the file is empty, no video, or has no video stream.
@@ -50,12 +52,18 @@ class VideoReader:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], *, threads: int = 1, warnings: list[DecodeWarning] | None = None
+        self,
+        path: str | os.PathLike[str],
+        *,
+        threads: int = 1,
+        warnings: list[DecodeWarning] | None = None,
+        hardware: str = OFF,
     ) -> None:
         if threads < 1:
             raise BadInputError(f"threads is {threads}; expected at least 1")
         self._path = check_file(path)
         self._threads = threads
+        self._hardware = accelerator(hardware)
         self.warnings: list[DecodeWarning] = [] if warnings is None else warnings
         """What was survived so far, over all passes."""
         self._container, self.stream = self._open()
@@ -175,7 +183,7 @@ class VideoReader:
         self._is_fresh = False
 
     def _open(self) -> tuple[InputContainer, VideoStream]:
-        container = open_container(self._path)
+        container = open_container(self._path, self._hardware)
         try:
             stream = choose_video_stream(container, self._path.name)
         except DecodeError:

@@ -15,6 +15,7 @@ import av
 from encoder.containers import plain_reason
 from encoder.damage import DecodeWarning, note
 from encoder.decoding import TimedFrame
+from encoder.hardware import OFF, check_hardware, hardware_first
 from encoder.policies import CodecKeyFrames, Every, Policy, Scenes, parse_policy
 from encoder.probing import VideoInfo, probe
 from encoder.reader import VideoReader
@@ -72,6 +73,7 @@ def iter_key_frames(
     short_side: int | None = None,
     threads: int = 1,
     warnings: list[DecodeWarning] | None = None,
+    hardware: str = OFF,
 ) -> Iterator[KeyFrame]:
     """Return the key-frames of a video with start_ms <= time < end_ms, in order of time.
 
@@ -87,6 +89,7 @@ def iter_key_frames(
         short_side: Length in pixels to which the shorter side is scaled, or None for the frame's own size.
         threads: Decoder threads, at least 1.
         warnings: A list that receives what was survived, up to the frame that was got last.
+        hardware: A kind of device that decodes where it can and there is one, such as "cuda"; the frames are the same.
 
     Returns:
         An iterator; frames are decoded as it goes on, and no more than a few are in memory at a time.
@@ -102,7 +105,15 @@ def iter_key_frames(
         raise BadInputError(f"short_side is {short_side}; expected at least 1")
     if threads < 1:
         raise BadInputError(f"threads is {threads}; expected at least 1")
-    return _iterate(path, policy, _Window(start_ms, end_ms), short_side, threads, warnings)
+    check_hardware(hardware)
+    window = _Window(start_ms, end_ms)
+    if hardware == OFF:
+        return _iterate(path, policy, window, short_side, threads, warnings, OFF)
+
+    def decode(device: str, found: list[DecodeWarning]) -> Iterator[KeyFrame]:
+        return _iterate(path, policy, window, short_side, threads, found, device)
+
+    return hardware_first(decode, hardware, [] if warnings is None else warnings)
 
 
 def grab_frame(path: str | os.PathLike[str], time_ms: int, short_side: int | None = None) -> KeyFrame:
@@ -141,8 +152,9 @@ def _iterate(
     short_side: int | None,
     threads: int,
     warnings: list[DecodeWarning] | None,
+    hardware: str,
 ) -> Iterator[KeyFrame]:
-    with VideoReader(path, threads=threads, warnings=warnings) as reader:
+    with VideoReader(path, threads=threads, warnings=warnings, hardware=hardware) as reader:
 
         def convert(timed: TimedFrame) -> KeyFrame | None:
             try:

@@ -457,6 +457,13 @@ class VideoModel(_Reply):
     height: int = 0
     codec: str = ""
     sha256: str = ""
+    runtimes: Annotated[
+        dict[str, int],
+        Field(
+            description="Key-frames by what computed their codes: runtime, device and batch shape, such as "
+            "`torch-cuda-64`. Within one of them equal pictures have equal codes, byte for byte."
+        ),
+    ] = {}
     tags: Tags = {}
     policy: Policy = Policy()
     found: Annotated[

@@ -89,6 +89,13 @@ class Settings(BaseSettings):
     decoders: Annotated[
         int, Field(ge=0, le=256, description="Chunks that a worker process decodes at once; 0 shares the cores out.")
     ] = 0
+    hardware_decoding: Annotated[
+        Literal["off", "cuda", "qsv", "vaapi", "videotoolbox"],
+        Field(
+            description="Device on which workers decode videos: cuda is NVDEC. Where there is none, or a video is not "
+            "for it or damaged, the processor decodes; the codes are the same."
+        ),
+    ] = "off"
     decode_bytes: Annotated[
         int,
         Field(

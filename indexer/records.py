@@ -9,6 +9,8 @@ from typing import Any
 
 FOUND = b"found_"
 """What the names of the fields begin with that count key-frames of one kind."""
+BY = b"by_"
+"""What the names of the fields begin with that count key-frames by what computed their codes."""
 
 __all__ = ["Generation", "LogPosition", "NewVideo", "VideoRecord", "log_order"]
 
@@ -120,6 +122,7 @@ class VideoRecord:
     replaces: int | None
     content: str = ""
     found: dict[str, int] = field(default_factory=dict)
+    runtimes: dict[str, int] = field(default_factory=dict)
     again: bool = False
     same_as: int | None = None
     version: str = ""
@@ -165,5 +168,10 @@ class VideoRecord:
             again=text("again") == "1",
             same_as=int(text("same_as")) if text("same_as") else None,
             version=text("version"),
-            found={name[len(FOUND) :].decode(): int(count) for name, count in raw.items() if name.startswith(FOUND)},
+            found=_counts(raw, FOUND),
+            runtimes=_counts(raw, BY),
         )
+
+
+def _counts(raw: Mapping[bytes, bytes], prefix: bytes) -> dict[str, int]:
+    return {name[len(prefix) :].decode(): int(count) for name, count in raw.items() if name.startswith(prefix)}

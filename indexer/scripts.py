@@ -291,7 +291,7 @@ return 'ok'
 
 # ARGV: 4 chunk, 5 value, 6 sha, 7 frames, 8 warnings (JSON array), 9 decode_s, 10 encode_s, 11 commit_s so far,
 # 12 fingerprint, 13 how many key-frames of which kinds were found (JSON object).
-# Returns the log id, 'exists', 'gone', 'unplanned' or 'model'.
+# 14 to 16 watches, 17 what computed the codes. Returns the log id, 'exists', 'gone', 'unplanned' or 'model'.
 COMMIT_CHUNK = (
     _COMMON
     + """
@@ -320,6 +320,7 @@ redis.call('HSET', P .. 's:' .. v, ARGV[4], ARGV[6])
 local id = append('op', 'put', 'v', v, 'c', ARGV[4], 's', ARGV[6])
 redis.call('HINCRBY', V, 'frames', ARGV[7])
 for kind, count in pairs(found) do redis.call('HINCRBY', V, 'found_' .. kind, count) end
+if ARGV[17] ~= '' then redis.call('HINCRBY', V, 'by_' .. ARGV[17], ARGV[7]) end
 -- One place is left for what may end the video.
 warn(notes, 99)
 tally('frames', ARGV[7])

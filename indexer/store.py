@@ -345,6 +345,7 @@ class Store:
         warnings: Sequence[Mapping[str, Any]] = (),
         seconds: tuple[float, float, float] = (0.0, 0.0, 0.0),
         found: Mapping[str, int] | None = None,
+        runtime: str = "",
     ) -> str:
         """Commit a chunk: value, metadata, tally and log entry in one step. The first commit wins.
 
@@ -355,6 +356,7 @@ class Store:
             warnings: {stage, reason, at_ms} of what was wrong in the source.
             seconds: Time spent on decoding, on the network and on the rest.
             found: How many of its key-frames were black, blank, frozen or near-duplicates, dropped or not.
+            runtime: What computed the codes, on which device and in which batch shape; counted in key-frames.
 
         Returns:
             The log id, "exists" if the chunk was committed before, "gone" if the video is cancelled or deleted.
@@ -369,7 +371,7 @@ class Store:
         args.append(json.dumps(dict(found or {})))
         facts = {"hashreel.video": video, "hashreel.chunk": chunk_number, "hashreel.frames": len(chunk)}
         with span("commit", attributes=facts):
-            reply = self._commit_watched(video, chunk_number, chunk, args)
+            reply = self._commit_watched(video, chunk_number, chunk, args, runtime)
         if reply == "model":
             record = self.video(video)
             check_fingerprint(self.generation(record.generation), "that of the chunk", chunk.fingerprint)
@@ -377,12 +379,12 @@ class Store:
             raise ConflictError(f"video {video} has no chunk {chunk_number} by its plan; plan it first")
         return reply
 
-    def _commit_watched(self, video: int, number: int, chunk: Chunk, args: list[Any]) -> str:
+    def _commit_watched(self, video: int, number: int, chunk: Chunk, args: list[Any], runtime: str) -> str:
         """Commit a chunk with what the watches of its generation match in it."""
         while True:
             table = self._tables.get(chunk.fingerprint, NO_WATCHES)
             matched = json.dumps([match.to_message(video, number) for match in table.match(chunk)])
-            reply = _text(self._commit(args=[*self._head(video), *args, table.token, matched, MAX_HITS]))
+            reply = _text(self._commit(args=[*self._head(video), *args, table.token, matched, MAX_HITS, runtime]))
             if reply != "watches":
                 return reply
             record = self.find_video(video)

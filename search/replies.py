@@ -120,6 +120,7 @@ def video_model(record: VideoRecord) -> VideoModel:
         height=record.height,
         codec=record.codec,
         sha256=record.sha256,
+        runtimes=record.runtimes,
         tags=record.tags,
         policy=Policy(**record.policy),
         found=record.found,  # type: ignore[arg-type]

@@ -28,10 +28,17 @@ __all__ = ["StageSeconds", "empty_chunk", "encode_frames", "warning_note"]
 
 @dataclass(frozen=True)
 class StageSeconds:
-    """What a chunk took: its decoder's time, and its share of the network's. The two go on side by side."""
+    """What a chunk took. Its decoder's time and its share of the network's go on side by side.
+
+    Attributes:
+        decode_s: Its thread's work: decoding, scaling, and reading the network's answers.
+        encode_s: Its share of the network's time.
+        waited_s: How long its thread waited for the network.
+    """
 
     decode_s: float = 0.0
     encode_s: float = 0.0
+    waited_s: float = 0.0
 
 
 def encode_frames(
@@ -59,7 +66,7 @@ def encode_frames(
             stream.put(frame.image)
         pictures = stream.finish()
     own_s = time.perf_counter() - begun - stream.waited_s
-    return _chunk(batcher.model, times, pictures), StageSeconds(own_s, stream.network_s)
+    return _chunk(batcher.model, times, pictures), StageSeconds(own_s, stream.network_s, stream.waited_s)
 
 
 def empty_chunk(model: Model) -> Chunk:

@@ -235,10 +235,18 @@ class UnitRunner:
     ) -> None:
         assert unit.chunk is not None
         video, number = unit.video, unit.chunk
-        rest = max(0.0, time.perf_counter() - started - stages.decode_s - stages.encode_s)
+        rest = max(0.0, time.perf_counter() - started - stages.decode_s - stages.waited_s)
         seconds = (stages.decode_s, stages.encode_s, rest)
         reply = insist(
-            lambda: self._store.commit(video, number, chunk, warnings=warnings, seconds=seconds, found=found)
+            lambda: self._store.commit(
+                video,
+                number,
+                chunk,
+                warnings=warnings,
+                seconds=seconds,
+                found=found,
+                runtime=self._model.runtime.name if len(chunk) else "",
+            )
         )
         if reply not in {"exists", "gone"}:
             chunk_committed(len(chunk), *seconds)

@@ -112,7 +112,7 @@ def _load_model(store: Store, settings: Settings) -> Model:
     device = None if settings.device == "auto" else settings.device
     live = store.collections().get(settings.collection)
     wanted = settings.model or (live.model if live else DEFAULT_MODEL)
-    # onnxruntime is run by several threads with a core each: two such compute 1.4 times as much as one call on two.
+    # onnxruntime is run by several threads with a core each, which compute more than one call on all cores does.
     is_onnx = pick_device(device).type == "cpu" and onnx_is_installed()
     threads = 1 if is_onnx else settings.threads or None
     return load_model(wanted, device=device, threads=threads)

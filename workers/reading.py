@@ -102,8 +102,15 @@ class SourceReader:
                 stop=None if end is None else end // STEP_MS,
                 scratch=self._scratch(path),
             )
-        policy = parse_policy(record.policy)
-        return iter_key_frames(path, policy, start_ms=start, end_ms=end, short_side=short_side, warnings=warnings)
+        return iter_key_frames(
+            path,
+            parse_policy(record.policy),
+            start_ms=start,
+            end_ms=end,
+            short_side=short_side,
+            warnings=warnings,
+            hardware=self._settings.hardware_decoding,
+        )
 
     def release(self, video: int) -> None:
         """Remove the local copy of a video's source if nothing is left to do of that video."""

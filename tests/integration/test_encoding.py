@@ -54,6 +54,7 @@ def test_clip_becomes_the_codes_of_its_key_frames(farm: Farm, model: Model) -> N
     record = one(farm, job.id)
     assert (record.state, record.frames, record.chunks, record.done) == ("indexed", 3, 1, 1)
     assert (record.width, record.height, record.codec, record.duration_ms) == (160, 90, "h264", 3000)
+    assert record.runtimes == {model.runtime.name: 3}
     size = model.transform.size
     frames = list(iter_key_frames(clip, parse_policy(record.policy), short_side=size))
     expected = ([frame.time_ms for frame in frames], model.encode([frame.image for frame in frames]).tobytes())
