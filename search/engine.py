@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +12,7 @@ import redis
 
 import hashreel
 from encoder.codes import binarise, code_from_hex, num_code_bytes
-from encoder.pictures import crop_square, load_picture
-from encoder.scaling import Image, scale_short_side
+from encoder.scaling import scale_short_side
 from hashreel.errors import (
     BadInputError,
     BehindError,
@@ -31,6 +29,7 @@ from indexer.records import Generation
 from search.clips import clip_answer, encode_clip
 from search.feedback import refine
 from search.masks import Masks
+from search.query_pictures import query_picture
 from search.rankings import by_areas, by_weights
 from search.replies import EncodedQuery, answer_of, concept_mask, filter_of
 from search.upkeep import IndexUpkeep
@@ -186,7 +185,9 @@ class SearchEngine(Masks, Watching, IndexUpkeep):
         started = time.perf_counter()
         # A picture may take most of a gigabyte while it is decoded, so only a few are at a time.
         with self._decoding:
-            picture = self._picture(query, model.transform.size)
+            picture = query_picture(query, self._settings.max_picture_pixels)
+            # The first step of every transform, so that what is kept while the network works is small.
+            picture = scale_short_side(picture, model.transform.size)
         decoded = time.perf_counter()
         outputs = self._batches_of(generation, model).outputs(picture)
         encoded = time.perf_counter()
@@ -194,20 +195,6 @@ class SearchEngine(Masks, Watching, IndexUpkeep):
         return EncodedQuery(
             code, outputs if with_outputs else None, 1000 * (decoded - started), 1000 * (encoded - decoded)
         )
-
-    def _picture(self, query: Query, size: int) -> Image:
-        try:
-            raw = base64.b64decode(query.image or "", validate=True)
-        except ValueError as exc:  # binascii.Error, or a letter beyond ASCII
-            raise BadInputError("image is not base64; send the bytes of a picture file, base64-encoded") from exc
-        try:
-            picture = load_picture(raw, max_pixels=self._settings.max_picture_pixels)
-        except TooLargeError as exc:
-            raise TooLargeError(f"{exc} (max_picture_pixels, HASHREEL_MAX_PICTURE_PIXELS)") from exc
-        if query.box is not None:
-            picture = crop_square(picture, query.box)
-        # The first step of every transform, so that what is kept while the network works is small.
-        return scale_short_side(picture, size)
 
     def _catch_up(self, gallery: Gallery, request: SearchRequest | ClipOptions) -> tuple[bool, bool]:
         """Wait for the log as asked; return (behind, stale)."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from encoder.codes import Codes
-from encoder.pictures import crop_square, encode_jpeg, load_picture
+from encoder.pictures import encode_jpeg, load_picture
 from encoder.scaling import Image, scale_short_side
 from hashreel.errors import BadInputError, FingerprintMismatchError
 from hashreel.schemas import Query, SuppressionModel, SuppressionRequest, Suppressions
@@ -20,6 +19,7 @@ from indexer.index import Index
 from indexer.ranges import intersect_ranges
 from indexer.records import Generation
 from search.catalogue import Catalogue
+from search.query_pictures import query_picture
 from search.suppression import Example, SuppressionLists
 
 if TYPE_CHECKING:
@@ -88,12 +88,8 @@ class Suppressing(Catalogue):
         if query.frame is not None:
             picture = load_picture(self.frame_png(int(query.frame)))
         elif query.image is not None:
-            try:
-                raw = base64.b64decode(query.image, validate=True)
-            except ValueError as exc:  # binascii.Error, or a letter beyond ASCII
-                raise BadInputError("image is not base64; send the bytes of a picture file, base64-encoded") from exc
-            picture = load_picture(raw, max_pixels=self._settings.max_picture_pixels)
-            picture = picture if query.box is None else crop_square(picture, query.box)
+            with self._decoding:
+                picture = query_picture(query, self._settings.max_picture_pixels)
         else:
             raise BadInputError("an example for suppression is a picture or an indexed frame")
         return picture if min(picture.shape[:2]) <= EXAMPLE_SIDE else scale_short_side(picture, EXAMPLE_SIDE)

@@ -36,6 +36,7 @@ def settings(tmp_path: Path) -> Settings:
         data=tmp_path / "data",
         max_body_bytes=200_000,
         max_upload_bytes=3_000_000,
+        max_clip_bytes=3_000_000,
         uploads_bytes=4_000_000,
         allowed_hosts=["archive.example:8000"],
     )

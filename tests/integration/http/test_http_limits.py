@@ -9,16 +9,28 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from encoder.clips import generate_clip
 from encoder.model import Model
 from hashreel.errors import TooLargeError
-from hashreel.schemas import SearchRequest
+from hashreel.schemas import ClipOptions, SearchRequest, SuppressionRequest
 from hashreel.settings import Settings
 from indexer.store import Store
 from search.engine import SearchEngine
 
+BODIES = {
+    "/v1/search": "HASHREEL_MAX_BODY_BYTES",
+    "/v1/search/batch": "HASHREEL_MAX_BODY_BYTES",
+    "/v1/search/image": "HASHREEL_MAX_BODY_BYTES",
+    "/v1/suppressions": "HASHREEL_MAX_BODY_BYTES",
+    "/v1/evidence": "HASHREEL_MAX_BODY_BYTES",
+    "/v1/uploads": "HASHREEL_MAX_UPLOAD_BYTES",
+    "/v1/search/clip": "HASHREEL_MAX_CLIP_BYTES",
+    "/v1/evidence/clip": "HASHREEL_MAX_CLIP_BYTES",
+}
+
 
 def test_a_body_beyond_its_limit_names_the_setting(service):
-    for address, setting in (("/v1/search", "HASHREEL_MAX_BODY_BYTES"), ("/v1/uploads", "HASHREEL_MAX_UPLOAD_BYTES")):
+    for address, setting in BODIES.items():
         refused = service.http.post(address, content=b"x" * 4_000_000, headers={"Content-Type": "application/json"})
         assert refused.status_code == 413
         assert setting in refused.json()["detail"]
@@ -44,5 +56,12 @@ def test_top_and_pictures_beyond_their_limits_name_the_setting(store: Store, mod
             engine.search(SearchRequest.model_validate({"query": {"code": "00" * 6}, "top": 6}))
         with pytest.raises(TooLargeError, match="HASHREEL_MAX_PICTURE_PIXELS"):
             engine.search(SearchRequest.model_validate({"query": picture, "top": 5}))
+        with pytest.raises(TooLargeError, match="HASHREEL_MAX_PICTURE_PIXELS"):
+            engine.suppress(SuppressionRequest.model_validate({"query": picture}))
+        clip = tmp_path / "clip.mp4"
+        generate_clip(clip, seed=1, seconds=2.0, size=(64, 48), fps=4, shots=1)
+        engine._settings.__dict__["max_clip_s"] = 1.0
+        with pytest.raises(TooLargeError, match="HASHREEL_MAX_CLIP_S"):
+            engine.search_clip(clip, ClipOptions())
     finally:
         engine.close()
