@@ -1,0 +1,1 @@
+"""Benchmarks of workers: real videos through Celery and Redis, against the bare network."""
