@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoder.codes import Codes
-from indexer.faiss_tools import faiss, faiss_threads, flat_view, nearest
+from indexer.faiss_tools import faiss_threads, flat_view, nearest, read_binary, write_binary
 from indexer.flat import FlatIndex
 from indexer.index import Found
 from indexer.ranges import Ranges
@@ -202,7 +202,7 @@ class EngineIndex(FlatIndex):
         kept = engine if engine is not None and engine.fits(state) and self._is_kept else None
         if kept is not None:
             Path(folder).mkdir(parents=True, exist_ok=True)
-            faiss.write_index_binary(kept.index, str(Path(folder) / _ENGINE_FILE))
+            write_binary(kept.index, Path(folder) / _ENGINE_FILE)
         extra = {} if kept is None else {"engine_rows": kept.rows, "measured": kept.measured}
         self._save_state(folder, state, extra)
 
@@ -215,7 +215,7 @@ class EngineIndex(FlatIndex):
         assert isinstance(index, EngineIndex)
         header = load_header(folder)
         if "engine_rows" in header:
-            engine = faiss.read_index_binary(str(Path(folder) / _ENGINE_FILE))
+            engine = read_binary(Path(folder) / _ENGINE_FILE)
             index._engine = Engine(engine, index._state.lineage, header["engine_rows"], header["measured"])
         with index._writing:
             index._changed()

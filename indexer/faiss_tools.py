@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hashreel.errors import MissingExtraError
+from hashreel.errors import BadInputError, MissingExtraError
 
 try:
     import faiss as _faiss
@@ -19,7 +20,16 @@ except ImportError as exc:
 # Its type stubs know neither its SWIG members nor the keywords that its Python layer adds.
 faiss: Any = _faiss
 
-__all__ = ["faiss", "faiss_threads", "flat_view", "nearest", "rows_within", "selector"]
+__all__ = [
+    "faiss",
+    "faiss_threads",
+    "flat_view",
+    "nearest",
+    "read_binary",
+    "rows_within",
+    "selector",
+    "write_binary",
+]
 
 
 @contextmanager
@@ -77,3 +87,19 @@ def rows_within(
     with faiss_threads():
         _, distances, rows = index.range_search(query, radius + 1, params=params)
     return distances.astype(np.int32), rows
+
+
+def write_binary(index: Any, path: Path) -> None:
+    """Write a binary index into a file; OSError if that is not possible, which FAISS tells as a RuntimeError."""
+    try:
+        faiss.write_index_binary(index, str(path))
+    except RuntimeError as exc:
+        raise OSError(f"{path.name} cannot be written: {exc}") from exc
+
+
+def read_binary(path: Path) -> Any:
+    """Return the binary index of a file; BadInputError if there is none that can be read."""
+    try:
+        return faiss.read_index_binary(str(path))
+    except RuntimeError as exc:
+        raise BadInputError(f"{path.name} holds no index that FAISS can read: {exc}") from exc

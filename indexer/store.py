@@ -205,6 +205,43 @@ class Store:
                 pipe.execute()
         return numbers
 
+    def add_whole(
+        self,
+        generation: Generation,
+        new: NewVideo,
+        fields: Mapping[str, str | int | bytes],
+        chunks: Sequence[Chunk],
+        *,
+        warnings: Sequence[Mapping[str, Any]] = (),
+    ) -> int:
+        """Add a video with all its chunks in one step, so that it is there whole or not at all; return its number.
+
+        Args:
+            generation: Where it goes.
+            new: The source.
+            fields: What ``plan`` stores; ``chunks`` and ``bounds`` among them.
+            chunks: All that it has, at least one.
+            warnings: {stage, reason, at_ms} of what was wrong in the source.
+        """
+        number = int(self.redis.incr(self.keys.next_video))
+        with self.redis.pipeline(transaction=True) as pipe:
+            while True:
+                with suppress(redis.WatchError):
+                    # The watches that its codes are compared with stand in the generation's record.
+                    pipe.watch(self.keys.generation(generation.id))  # type: ignore[no-untyped-call]
+                    if pipe.exists(self.keys.video(number)):
+                        return number  # the reply to the transaction was lost
+                    table = read_table(self.redis, self.keys, generation.id, generation.bits)
+                    pipe.multi()
+                    self._register_slice(pipe, generation.id, "", [(number, new)], None)
+                    self._plan(args=[*self._head(number), *_flat(fields)], client=pipe)
+                    for place, chunk in enumerate(chunks):
+                        args = _commit_args(place, chunk, [] if place else warnings)
+                        matched = _matched_args(table, number, place, chunk)
+                        self._commit(args=[*self._head(number), *args, *matched, ""], client=pipe)
+                    pipe.execute()
+                    return number
+
     def _register_slice(
         self,
         pipe: Any,
@@ -251,15 +288,18 @@ class Store:
         number = self.redis.incr(self.keys.next_video)
         with self.redis.pipeline(transaction=True) as pipe:
             while True:
-                # Watched, so that of two who retry the same video only one registers an attempt.
-                pipe.watch(self.keys.video(record.id))  # type: ignore[no-untyped-call]
-                if _text(pipe.hget(self.keys.video(record.id), "state")) != "failed":
-                    return None
-                pipe.multi()
-                self._supersede(args=[*self._head(record.id), number], client=pipe)
-                attempt = [(number, new)]
-                self._register_slice(pipe, record.generation, record.job, attempt, first_unit, also, is_listed=False)
                 with suppress(redis.WatchError):
+                    # Watched, so that of two who retry the same video only one registers an attempt.
+                    pipe.watch(self.keys.video(record.id))  # type: ignore[no-untyped-call]
+                    if _text(pipe.hget(self.keys.video(record.id), "state")) != "failed":
+                        # The reply to our own attempt may have been lost.
+                        return number if pipe.exists(self.keys.video(number)) else None
+                    pipe.multi()
+                    self._supersede(args=[*self._head(record.id), number], client=pipe)
+                    attempt = [(number, new)]
+                    self._register_slice(
+                        pipe, record.generation, record.job, attempt, first_unit, also, is_listed=False
+                    )
                     pipe.execute()
                     return number
 
@@ -333,7 +373,7 @@ class Store:
             "ok", "planned" (already), "gone", or "same": another video has the same identity, so this one ends as
             skipped.
         """
-        flat = [part for pair in fields.items() for part in pair]
+        flat = _flat(fields)
         return _text(self._plan(args=[*self._head(video), *flat]))
 
     def commit(
@@ -365,10 +405,7 @@ class Store:
             FingerprintMismatchError: If the chunk is of another model than the video's generation.
             ConflictError: If the video has no such chunk by its plan.
         """
-        value = encode_chunk(chunk)
-        notes = json.dumps([_note(warning) for warning in warnings])
-        args: list[Any] = [chunk_number, value, value_sha(value), len(chunk), notes, *seconds, chunk.fingerprint]
-        args.append(json.dumps(dict(found or {})))
+        args = _commit_args(chunk_number, chunk, warnings, seconds, found)
         facts = {"hashreel.video": video, "hashreel.chunk": chunk_number, "hashreel.frames": len(chunk)}
         with span("commit", attributes=facts):
             reply = self._commit_watched(video, chunk_number, chunk, args, runtime)
@@ -383,8 +420,8 @@ class Store:
         """Commit a chunk with what the watches of its generation match in it."""
         while True:
             table = self._tables.get(chunk.fingerprint, NO_WATCHES)
-            matched = json.dumps([match.to_message(video, number) for match in table.match(chunk)])
-            reply = _text(self._commit(args=[*self._head(video), *args, table.token, matched, MAX_HITS, runtime]))
+            matched = _matched_args(table, video, number, chunk)
+            reply = _text(self._commit(args=[*self._head(video), *args, *matched, runtime]))
             if reply != "watches":
                 return reply
             record = self.find_video(video)
@@ -575,6 +612,30 @@ def _new_record(generation: str, job: str, new: NewVideo, now: float) -> dict[st
 def printable(text: str) -> str:
     """Return text that UTF-8 and JSON can carry: bytes of a file name that are not UTF-8 become U+FFFD."""
     return _SURROGATES.sub("\ufffd", text)
+
+
+def _flat(fields: Mapping[str, str | int | bytes]) -> list[str | int | bytes]:
+    return [part for pair in fields.items() for part in pair]
+
+
+def _commit_args(
+    number: int,
+    chunk: Chunk,
+    warnings: Sequence[Mapping[str, Any]],
+    seconds: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    found: Mapping[str, int] | None = None,
+) -> list[Any]:
+    """Return what the commit script takes of a chunk, but for what the watches match in it."""
+    value = encode_chunk(chunk)
+    notes = json.dumps([_note(warning) for warning in warnings])
+    about = [notes, *seconds, chunk.fingerprint, json.dumps(dict(found or {}))]
+    return [number, value, value_sha(value), len(chunk), *about]
+
+
+def _matched_args(table: WatchTable, video: int, number: int, chunk: Chunk) -> list[Any]:
+    """Return what the commit script takes of the watches: their state, what they match, how many hits are kept."""
+    matched = [match.to_message(video, number) for match in table.match(chunk)]
+    return [table.token, json.dumps(matched), MAX_HITS]
 
 
 def _reason(text: str) -> str:

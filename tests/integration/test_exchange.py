@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import tracemalloc
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from gallery_mirror import WAIT_S
+import redis
+from gallery_mirror import WAIT_S, wait_until
+from leaky_proxy import LeakyProxy
+from redis_server import RedisServer
 from stored_gallery import BITS, FINGERPRINT, fill_video, make_chunk
 
 from hashreel.errors import BadInputError, FingerprintMismatchError
-from indexer.exchange import export_gallery, import_gallery
+from indexer.columns import Stretch
+from indexer.exchange import _read, export_gallery, import_gallery
+from indexer.exporting import arrow_modules
 from indexer.gallery import Gallery
-from indexer.records import Generation
-from indexer.store import Store
+from indexer.index import make_index
+from indexer.records import Generation, LogPosition
+from indexer.snapshots import View
+from indexer.store import Store, connect
 
 NAMES = ("road", "sky", "car")
 
@@ -85,6 +95,89 @@ def test_a_file_of_the_format_before_comes_in_once(store: Store, tmp_path: Path)
     assert len(added) == 1
     assert store.video(added[0]).frames == 5
     assert import_gallery(store, generation, path).present == added
+
+
+IMPORT = """
+import sys
+from pathlib import Path
+from indexer.exchange import import_gallery
+from indexer.store import Store, connect
+store = Store(connect(sys.argv[1]))
+import_gallery(store, store.collection("second"), Path(sys.argv[2]))
+"""
+
+
+def test_an_import_that_is_killed_leaves_no_video_in_part(
+    store: Store, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    first, second = collection(store, "first"), collection(store, "second")
+    rng, path = np.random.default_rng(6), tmp_path / "g.npz"
+    for number in range(300):
+        fill_video(store, first, [make_chunk(rng, 3)], tags={"n": str(number)}, source=f"archive/{number}.mp4")
+    with opened(store, first) as gallery:
+        view = gallery.view()
+        export_gallery(view, first, store.find_videos(video for video, *_ in view.videos), path, "npz")
+    with subprocess.Popen([sys.executable, "-c", IMPORT, redis_server.url(), str(path)]) as process:
+        wait_until(lambda: store.count_videos(second.id) >= 20, "some videos are imported")
+        process.kill()
+    records = [store.video(number) for number in store.video_numbers(second.id)]
+    assert {record.state for record in records} == {"indexed"}
+    assert all(record.frames == 3 for record in records)
+    again = import_gallery(store, second, path)
+    assert sorted(again.present) == sorted(record.id for record in records)
+    assert len(again.added) + len(again.present) == 300
+    with opened(store, second) as gallery:
+        assert gallery.verify().is_equal
+        assert gallery.videos_with_frames() == 300
+
+
+def test_an_import_over_a_bad_line_adds_every_video_once(
+    store: Store, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    first, second = collection(store, "first"), collection(store, "second")
+    rng, path = np.random.default_rng(7), tmp_path / "g.npz"
+    for number in range(100):
+        fill_video(store, first, [make_chunk(rng, 3)], source=f"archive/{number}.mp4")
+    with opened(store, first) as gallery:
+        view = gallery.view()
+        export_gallery(view, first, store.find_videos(video for video, *_ in view.videos), path, "npz")
+    with LeakyProxy(str(redis_server.socket), seed=3, lost=0.006) as proxy:
+        far = Store(connect(proxy.url()))
+        for _ in range(500):
+            with suppress(redis.RedisError):
+                import_gallery(far, second, path)
+                break
+        assert proxy.replies_lost
+        far.redis.close()
+    sources = [store.video(number).source for number in store.video_numbers(second.id)]
+    assert sorted(sources) == sorted(f"archive/{number}.mp4" for number in range(100))
+    with opened(store, second) as gallery:
+        assert gallery.verify().is_equal
+
+
+@pytest.mark.parametrize("suffix", ["npz", "parquet"])
+def test_a_large_gallery_is_written_in_little_memory(tmp_path: Path, suffix: str) -> None:
+    rows, chunk, rng = 1_500_000, 30_000, np.random.default_rng(2)
+    index, videos = make_index("flat", 64), []
+    for number in range(1, rows // chunk + 1):
+        ids = (number << 32) + np.arange(chunk, dtype=np.int64)
+        index.add(ids, rng.integers(0, 256, (chunk, 8), dtype=np.uint8))
+        stretch = Stretch(rng.integers(0, 2**32, chunk, dtype=np.uint32), None, None)
+        videos.append((number, f"archive/{number}.mp4", {}, [(0, stretch)]))
+    generation = Generation("1", "main", "m", FINGERPRINT, 64)
+    path = tmp_path / f"g.{suffix}"
+    arrow_modules()  # its own memory is not the export's
+    tracemalloc.start()
+    export_gallery(View(index.frozen(), videos, LogPosition("5-0", "x")), generation, [], path, suffix)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < path.stat().st_size / 2
+    frames = _read(path)
+    ids, codes = zip(*index.items(), strict=True)
+    assert np.array_equal(frames.frame_ids, np.concatenate(ids))
+    assert np.array_equal(frames.codes, np.concatenate(codes))
+    assert np.array_equal(frames.times_ms, np.concatenate([chunks[0][1].times_ms for *_, chunks in videos]))
+    index.close()
 
 
 def test_codes_of_another_model_and_other_formats_are_refused(store: Store, tmp_path: Path) -> None:
