@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from hashreel.errors import UnavailableError
+from hashreel.errors import StorageFullError, UnavailableError
 from hashreel.schemas import ImportedVideos, IndexStatus, IndexVerification, Position
 from indexer.exchange import export_gallery, import_gallery
 from search.galleries import Galleries
@@ -57,7 +60,8 @@ class IndexUpkeep(Galleries):
 
     def index_snapshot(self, collection: str | None = None) -> IndexStatus:
         """Write a snapshot now, if anything has changed since the last one."""
-        self._built(collection).snapshot()
+        with _written(f"a snapshot below {self._settings.data / 'snapshots'}"):
+            self._built(collection).snapshot()
         return self.index_status(collection)
 
     def index_export(self, path: Path, format_: str, collection: str | None = None) -> None:
@@ -65,7 +69,8 @@ class IndexUpkeep(Galleries):
         gallery = self._built(collection)
         view = gallery.view()
         records = self._store.find_videos(number for number, *_ in view.videos)
-        export_gallery(view, gallery.generation, records, path, format_)
+        with _written(f"the file {path}"):
+            export_gallery(view, gallery.generation, records, path, format_)
 
     def index_import(self, path: Path, collection: str | None = None) -> ImportedVideos:
         """Add the videos of an exported file that are not in the collection yet."""
@@ -80,3 +85,16 @@ class IndexUpkeep(Galleries):
         path = (Path(roots[first], *rest) if first in roots else Path(source)).resolve()
         is_inside = any(path.is_relative_to(Path(root).resolve()) for root in roots.values())
         return str(path) if is_inside or self._settings.open_roots else f"outside the source roots: {source}"
+
+
+@contextmanager
+def _written(what: str) -> Iterator[None]:
+    """Say what a disk does not take; what was there before is still there."""
+    try:
+        yield
+    except OSError as exc:
+        reason = exc.strerror or str(exc)
+        # NumPy and FAISS tell of a write that came to nothing without its number.
+        if exc.errno in {errno.ENOSPC, errno.EDQUOT, None}:
+            raise StorageFullError(f"no room for {what} ({reason}); make room and try again") from exc
+        raise UnavailableError(f"{what} cannot be written: {reason}") from exc
