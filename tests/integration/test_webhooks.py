@@ -152,7 +152,9 @@ def test_a_sender_that_is_killed_again_and_again_loses_nothing_and_repeats_under
     try:
         for turn in range(3):
             receiver.gate.clear()
-            video = fill_video(store, store.collection("main"), [make_chunk(rng, 130)], tags={"case": "17"})
+            video = fill_video(
+                store, store.collection("main"), [make_chunk(rng, 130)], content=str(turn), tags={"case": "17"}
+            )
             expected |= {frame_id(video, 0, index) for index in range(130)}
             child, so_far = start(), len(receiver.came)
             wait_until(lambda so_far=so_far: len(receiver.came) > so_far, "a message comes", seconds=120)  # type: ignore[misc]
@@ -207,7 +209,7 @@ def test_a_receiver_that_fails_is_tried_again_ever_later_and_then_listed(
     with pytest.raises(ConflictError, match="is delivered"):
         engine.retry_watch_delivery(watch.id, dead.id)
     receiver.status = 410
-    fill_video(store, store.collection("main"), [make_chunk(rng, 1)])
+    fill_video(store, store.collection("main"), [make_chunk(rng, 1)], content="b")
     send_all(store, settings)
     assert len(receiver.came) == 6
     assert engine.watch(watch.id).dead == 1
