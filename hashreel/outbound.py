@@ -171,9 +171,10 @@ def check_target(url: str, rules: OutboundRules) -> httpx.URL:
         raise BadInputError(f"{shown}; expected https://host/path of up to {MAX_URL} plain characters")
     try:
         parsed = httpx.URL(url)  # the very parser of the client, so that both see the same host
-    except httpx.InvalidURL as exc:
+        host = parsed.host.lower().rstrip(".")
+    except (httpx.InvalidURL, ValueError) as exc:  # a ValueError is that of a host that is no name
         raise BadInputError(f"{shown}: {exc}") from exc
-    host, usual = parsed.host.lower().rstrip("."), PORTS.get(parsed.scheme)
+    usual = PORTS.get(parsed.scheme)
     if usual is None or not host:
         raise BadInputError(f"{shown}; expected https://host/path")
     if parsed.userinfo:
@@ -256,7 +257,7 @@ def _translated(url: str, rules: OutboundRules) -> Iterator[None]:
         yield
     except (httpx.TimeoutException, httpcore.TimeoutException) as exc:
         raise UnavailableError(f"{url} was not read within {rules.timeout_s:g} s") from exc
-    except (httpx.HTTPError, httpx.InvalidURL, httpcore.NetworkError, ssl.SSLError, OSError) as exc:
+    except (httpx.HTTPError, httpx.InvalidURL, httpcore.NetworkError, ssl.SSLError, OSError, UnicodeError) as exc:
         raise UnavailableError(f"{url} cannot be read: {exc or type(exc).__name__}") from exc
 
 

@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from hashreel.errors import BadInputError, ForbiddenError, TooLargeError, UnavailableError
-from hashreel.outbound import OutboundRules, fetch
+from hashreel.outbound import OutboundRules, StatusError, fetch
 from hashreel.schemas import Query
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ class PictureAddresses:
             raise ForbiddenError(f"the query's url is refused: {exc}; send the picture itself instead") from exc
         except TooLargeError as exc:
             raise TooLargeError(f"{exc} (max_body_bytes, HASHREEL_MAX_BODY_BYTES)") from exc
+        except StatusError as exc:
+            raise BadInputError(f"{exc}; send the picture itself") from exc  # the status is theirs, not ours
         except UnavailableError as exc:
             # It is another service that does not answer; a second try here would not help.
             raise BadInputError(f"{exc} (picture_url_s, HASHREEL_PICTURE_URL_S); send the picture itself") from exc

@@ -106,7 +106,8 @@ def test_what_is_no_picture_says_so(open_engine: Callable[..., SearchEngine], pi
         ("nothing", BadInputError, "status 404"),
         ("large", TooLargeError, "HASHREEL_MAX_BODY_BYTES"),
     ):
-        with pytest.raises(error, match=said):
+        with pytest.raises(error, match=said) as caught:
             engine.search(SearchRequest(query=Query(url=f"{pictures_url}/{path}")))
+        assert caught.value.status in {413, 422}  # ours, whatever the other service said
     with pytest.raises(BadInputError, match="cannot be read"):
         engine.search(SearchRequest(query=Query(url="http://127.0.0.1:9/picture.png")))

@@ -110,6 +110,8 @@ REFUSED = [
     ("ftp://pictures.example/", ("*",)),
     ("file:///etc/passwd", ("*",)),
     ("http:///no-host", ("*",)),
+    ("http://xn--/", ("*",)),
+    ("http://..../", ("*",)),
     ("http://pictures.example\\@127.0.0.1/", ("*",)),
     ("http://pictures.example/\n", ("*",)),
     ("http://pictures.example:99999/", ("*",)),
