@@ -158,6 +158,16 @@ class Settings(BaseSettings):
     max_batch: Annotated[int, Field(ge=1, le=256, description="Largest number of queries in one batch.")] = 256
     max_top: Annotated[int, Field(ge=1, le=1_000_000, description="Largest number of hits in one answer.")] = 10_000
     thumbnail_cache_bytes: Annotated[int, Field(ge=0, description="Bound of the thumbnail cache.")] = 512 * MIB
+    thumbnail_store: Annotated[
+        Path | None,
+        Field(
+            description="Folder where workers keep 160-pixel thumbnails of all frames, for sources that vanish; shared "
+            "by all workers and services. Empty: none are kept."
+        ),
+    ] = None
+    thumbnail_store_bytes: Annotated[
+        int, Field(ge=0, description="Bound of kept thumbnails; beyond it no more are kept. A frame takes about 6 KiB.")
+    ] = 10240 * MIB
     allowed_hosts: Annotated[
         list[str], Field(description="Host headers that are accepted beside loopback names (JSON list).")
     ] = []

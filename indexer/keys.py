@@ -217,6 +217,11 @@ class Keys:
         return self._key("s", video)
 
     @property
+    def thumbnail_bytes(self) -> str:
+        """Counter: bytes of kept thumbnails."""
+        return self._key("thumbnails", "bytes")
+
+    @property
     def gone(self) -> str:
         """Sorted set: deleted and cancelled videos by the time of their end; values go after the grace period."""
         return self._key("gone")

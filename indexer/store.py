@@ -478,13 +478,21 @@ class Store:
             # Refused where no file is written, or while one is being rewritten (which then leaves them out too).
             self.redis.bgrewriteaof()
 
-    def purge(self, grace_s: float, *, limit: int = 1000) -> int:
-        """Remove the values of videos that ended longer than ``grace_s`` ago; return how many."""
+    def purge(self, grace_s: float, *, limit: int = 1000, also: Callable[[int], None] = lambda video: None) -> int:
+        """Remove the values of videos that ended longer than ``grace_s`` ago; return how many.
+
+        Args:
+            grace_s: So long they stay.
+            limit: At most so many go.
+            also: Called with the number of each, to remove what lies elsewhere.
+        """
         oldest = cast(
             "list[bytes]",
             self.redis.zrangebyscore(self.keys.gone, "-inf", time.time() - grace_s, start=0, num=limit),
         )
         records = self.find_videos(int(member) for member in oldest)
+        for member in oldest:
+            also(int(member))
         with self.redis.pipeline(transaction=True) as pipe:
             for member, record in zip(oldest, records, strict=True):
                 of_video = (self.keys.chunks, self.keys.shas, self.keys.members, self.keys.copies)

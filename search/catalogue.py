@@ -17,6 +17,7 @@ from hashreel.schemas import Answer, Tags, VideoModel, Videos
 from indexer.members import Members, name_at
 from indexer.records import VideoRecord
 from indexer.store import printable
+from indexer.thumbnail_store import ThumbnailStore
 from search.galleries import OPEN_WAIT_S, Galleries
 from search.replies import video_model
 from search.thumbnails import ThumbnailCache
@@ -35,6 +36,7 @@ class Catalogue(Galleries):
     def __init__(self, store: Store, settings: Settings, load_model: Callable[[str], Model]) -> None:
         super().__init__(store, settings, load_model)
         self._members = Members(store)
+        self._kept = ThumbnailStore(store, settings.thumbnail_store, settings.thumbnail_store_bytes)
         self._thumbnails = ThumbnailCache(settings.data / "cache" / "thumbnails", settings.thumbnail_cache_bytes)
 
     def videos(
@@ -108,6 +110,7 @@ class Catalogue(Galleries):
         self._store.purge_now(record.id)
         gallery.forget()
         self._thumbnails.drop(record.id)
+        self._kept.drop(record.id)
 
     def with_members(self, answer: Answer) -> Answer:
         """Return an answer whose hits in folders and archives of pictures name the file inside."""
@@ -130,12 +133,26 @@ class Catalogue(Galleries):
         return encode_jpeg(self._frame_picture(record, time_ms, width * 9 // 16))
 
     def thumbnail(self, frame_id: int, width: int = 320) -> bytes:
-        """Return a JPEG of an indexed frame, cut from its source (cached); NotFoundError if that is gone."""
+        """Return a JPEG of an indexed frame, cut from its source (cached).
+
+        Where the source is gone or was changed, it is the thumbnail that was kept when the frame was indexed, 160
+        pixels wide.
+
+        Raises:
+            NotFoundError: If the source is gone and no thumbnail was kept.
+        """
         record = self._store.video(frame_id >> 32)
         gallery = self._open_gallery(self._store.generation(record.generation))
         self._wait_until_built(gallery)
         time_ms = gallery.frame(frame_id).time_ms
-        return self._thumbnails.get(frame_id, width, lambda: self._jpeg(record, time_ms, width))
+        try:
+            return self._thumbnails.get(frame_id, width, lambda: self._jpeg(record, time_ms, width))
+        except (NotFoundError, DecodeError, OSError):
+            # Not cached: the source may come back.
+            kept = self._kept.get(frame_id)
+            if kept is None:
+                raise
+            return kept
 
     def frame_png(self, frame_id: int) -> bytes:
         """Return an indexed frame in full size, as PNG; NotFoundError if its source is gone or was changed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,8 @@ from encoder.analysis import concept_bits
 from encoder.codes import num_code_bytes
 from encoder.damage import DecodeWarning
 from encoder.picture_stream import EncodedPictures
+from encoder.pictures import encode_jpeg
+from encoder.scaling import scale_short_side
 from hashreel.errors import DecodeError
 from indexer.areas import area_levels
 from indexer.chunks import MAX_FRAMES, Chunk
@@ -22,8 +24,12 @@ if TYPE_CHECKING:
     from encoder.batching import Batcher
     from encoder.model import Model
     from encoder.video import KeyFrame
+    from indexer.thumbnail_store import ChunkThumbnails
 
-__all__ = ["StageSeconds", "empty_chunk", "encode_frames", "warning_note"]
+__all__ = ["StageSeconds", "empty_chunk", "encode_frames", "warning_note", "with_thumbnails"]
+
+THUMBNAIL_SIDE = 90
+"""Height of 160-pixel thumbnails of wide pictures; the shorter side of others."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,14 @@ def encode_frames(
         pictures = stream.finish()
     own_s = time.perf_counter() - begun - stream.waited_s
     return _chunk(batcher.model, times, pictures), StageSeconds(own_s, stream.network_s, stream.waited_s)
+
+
+def with_thumbnails(frames: Iterable[KeyFrame], pictures: ChunkThumbnails) -> Iterator[KeyFrame]:
+    """Yield the frames, and keep a small picture of each."""
+    for frame in frames:
+        if pictures.is_wanted:
+            pictures.add(encode_jpeg(scale_short_side(frame.image, THUMBNAIL_SIDE)))
+        yield frame
 
 
 def empty_chunk(model: Model) -> Chunk:

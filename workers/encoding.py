@@ -19,7 +19,8 @@ from encoder.policies import parse_policy
 from hashreel.errors import DecodeError, ForbiddenError, HashreelError, NotFoundError, UnavailableError
 from indexer.records import VideoRecord
 from indexer.store import check_fingerprint, printable
-from workers.chunk_work import StageSeconds, empty_chunk, encode_frames, warning_note
+from indexer.thumbnail_store import ThumbnailStore
+from workers.chunk_work import StageSeconds, empty_chunk, encode_frames, warning_note, with_thumbnails
 from workers.messages import Unit
 from workers.metrics import chunk_committed, unit_failed
 from workers.patience import insist
@@ -83,6 +84,7 @@ class UnitRunner:
         self._worker = worker
         self._send = send
         self._room = room or Room(settings.decode_bytes)
+        self._thumbnails = ThumbnailStore(store, settings.thumbnail_store, settings.thumbnail_store_bytes)
         self._must_return = threading.Event()
         self._current: Unit | None = None
         self._leasing = threading.Lock()
@@ -221,8 +223,10 @@ class UnitRunner:
         damage: list[DecodeWarning] = []
         frames = self._reader.frames(record, number, short_side=self._model.transform.size, warnings=damage)
         sieve = Sieve(parse_policy(record.policy).drop, is_sequence=record.kind != "pictures")
-        chunk, seconds = encode_frames(sieve.keep(frames), self._batcher, lambda: self._check_wanted(video))
-        self._commit(unit, chunk, [warning_note(warning) for warning in damage], seconds, started, sieve.found)
+        with self._thumbnails.keeping(video, number) as pictures:
+            kept = with_thumbnails(sieve.keep(frames), pictures)
+            chunk, seconds = encode_frames(kept, self._batcher, lambda: self._check_wanted(video))
+            self._commit(unit, chunk, [warning_note(warning) for warning in damage], seconds, started, sieve.found)
 
     def _commit(
         self,

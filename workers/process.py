@@ -124,7 +124,11 @@ def _make_slots(
     room, units = Room(settings.decode_bytes), Units(store.redis, store.keys)
 
     def send(more: Sequence[Unit]) -> None:
-        dispatcher.dispatch(more, batcher.model.fingerprint)
+        try:
+            dispatcher.dispatch(more, batcher.model.fingerprint)
+        except redis.RedisError as exc:
+            # No loss: they are recorded as queued, and the reconciler sends them.
+            logger.warning("units stay queued: %s", exc, extra={"action": "send_failed"})
 
     names = [slot_name(name, number) for number in range(sizes.decoders)]
     return Slots([UnitRunner(store, units, batcher, settings, slot, send, room) for slot in names], room)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 import redis
 
 from indexer.generations import Generations
+from indexer.thumbnail_store import ThumbnailStore
 from workers.evaluation_queue import resend_evaluations
 from workers.evaluation_records import EvaluationRecords
 from workers.messages import LANES, Unit, queue_name
@@ -59,6 +60,7 @@ class Reconciler:
         self._units = units
         self._send = send
         self._dispatcher = Dispatcher(store, send)
+        self._thumbnails = ThumbnailStore(store, settings.thumbnail_store, settings.thumbnail_store_bytes)
         self._broker = broker
         self._settings = settings
         self._evaluations = EvaluationRecords(store.redis, store.keys, settings.job_keep_s)
@@ -166,7 +168,7 @@ class Reconciler:
         if now - self._purged_at < PURGE_EVERY_S:
             return
         self._purged_at = now
-        self._store.purge(self._settings.delete_grace_s)
+        self._store.purge(self._settings.delete_grace_s, also=self._thumbnails.drop)
         self._store.forget_jobs(self._settings.job_keep_s)
         for number in {generation.id for generation in self._generations()}:
             self._store.trim_log(number, self._settings.log_max_entries, self._settings.log_keep_s)

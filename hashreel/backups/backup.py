@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Backup", "write_backup"]
 
 UPLOADS = "uploads"
+THUMBNAILS = "thumbnails"
 # What the restored installation decides anew; addresses may hold passwords.
 NOT_KEPT = {"data", "redis_url", "broker_url", "instance", "local_key", "host", "port"}
 
@@ -76,6 +77,8 @@ def write_backup(settings: Settings, path: Path, models: Sequence[str] = ()) -> 
             archive.add("redis.rdb", rdb, rdb.size)
         # After Redis: whatever the records name was there when they were taken.
         uploads = _add_folder(archive, UPLOADS, settings.data.expanduser() / UPLOADS)
+        if settings.thumbnail_store is not None:
+            _add_folder(archive, THUMBNAILS, settings.thumbnail_store.expanduser())
         for fingerprint, folder in folders.items():
             _add_folder(archive, f"models/{fingerprint[:12]}", folder)
         kept = settings.model_dump(mode="json", exclude_unset=True, exclude=NOT_KEPT)

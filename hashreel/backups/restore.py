@@ -74,7 +74,7 @@ def restore_backup(path: Path, data: Path, redis_url: str | None = None) -> Rest
         header = unpack(path, aside)
         steps = migrate(aside, int(header["version"]))
         (aside / MANIFEST).unlink()
-        _lay_out(aside)
+        _lay_out(aside, data)
         with _served(aside) as client:
             collections, videos = _settle(client, header, data)
             if redis_url:
@@ -94,7 +94,7 @@ def _check_empty(data: Path) -> None:
         raise ConflictError(f"{data} is not empty; restore into a new folder, then use that one")
 
 
-def _lay_out(folder: Path) -> None:
+def _lay_out(folder: Path, data: Path) -> None:
     """Put Redis's file where it takes it for the base of its append-only file, and write the settings."""
     files = folder / "redis" / AOF_FOLDER
     files.mkdir(parents=True)
@@ -102,6 +102,9 @@ def _lay_out(folder: Path) -> None:
     (files / AOF_MANIFEST).write_text(f"file {AOF_BASE} seq 1 type b\n")
     settings = folder / "settings.json"
     values: dict[str, Any] = json.loads(settings.read_text())
+    if values.get("thumbnail_store") is not None:
+        # Kept thumbnails came with the backup, into the new folder.
+        values["thumbnail_store"] = str(data / "thumbnails")
     lines = [
         f"{ENV_PREFIX}{name.upper()}={shlex.quote(value if isinstance(value, str) else json.dumps(value))}"
         for name, value in values.items()

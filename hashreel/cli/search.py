@@ -60,9 +60,7 @@ CSV_COLUMNS = ("rank", "distance", "video", "source", "time_ms", "frame_id", "co
     help="Order at equal distance: by frame id, or by the network's real-valued outputs for the picture.",
 )
 @click.option("--collection", help="Collection to search.")
-@click.option(
-    "--pictures/--no-pictures", default=None, help="Thumbnails in the terminal.  [default: where it can]"
-)
+@click.option("--pictures/--no-pictures", default=None, help="Thumbnails in the terminal.  [default: where it can]")
 @click.option("--open", "opens_page", is_flag=True, help="Show the hits on the service's page, in the browser.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print the hits as CSV.")
 @client_options

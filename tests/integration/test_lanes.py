@@ -47,6 +47,7 @@ def test_videos_that_are_waited_for_are_done_before_an_archive_which_is_not_star
     # The last one is asked for when the worker is in the midst of the archive; the others wait already.
     first: list[JobModel] = [farm.enqueue(f"clips/{name}") for name in names[BULK:-1]]
     assert (archive.lane, {job.lane for job in first}) == ("bulk", {"interactive"})
+    farm.settings.decoders = 1  # one unit at a time, so that the order of commits is that of the queues
     farm.start()
     wanted = {job.videos[0] for job in first}
     wait_until(lambda: wanted <= set(order_of_commits(farm)), "the first that are waited for are there", seconds=240)
