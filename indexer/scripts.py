@@ -247,8 +247,7 @@ local function skip(holder)
   end
   forget_miss()
   if is_touched then return end
-  local reason = 'the same content is ' .. (is_indexed and 'indexed as' or 'on its way as') .. ' video ' .. holder
-  reason = reason .. ' (' .. redis.call('HGET', H, 'source') .. ')' .. differing
+  local reason = 'the same content as video ' .. holder .. ' (' .. redis.call('HGET', H, 'source') .. ')' .. differing
   redis.call('HSET', V, 'same_as', holder, 'reason', reason)
   redis.call('SADD', P .. 'same:' .. holder, v)
   settle()

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from hashreel.errors import ForbiddenError, UnavailableError
+from hashreel.errors import ForbiddenError, HashreelError, UnavailableError
 from workers.remote import Remote, open_remote
 
 if TYPE_CHECKING:
@@ -78,14 +78,19 @@ class LocalCopies:
             UnavailableError: If it may be had later.
         """
         place = self.scratch / _key(url)
-        with _locked(place):
-            state = _read_state(place)
-            target = place / _file_name(url)
-            if not (version and state.get("version") == version and state.get("is_whole")):
-                self._sweep(place.name)
-                state = self._download(url, place, target, state, go_on)
-            os.utime(place)
-            return Copy(target, str(state["version"]))
+        try:
+            with _locked(place):
+                state = _read_state(place)
+                target = place / _file_name(url)
+                if not (version and state.get("version") == version and state.get("is_whole")):
+                    self._sweep(place.name)
+                    state = self._download(url, place, target, state, go_on)
+                os.utime(place)
+                return Copy(target, str(state["version"]))
+        except HashreelError:
+            if not _read_state(place):
+                _remove(place)  # nothing came: nothing to go on with
+            raise
 
     def remove(self, url: str) -> None:
         """Remove a copy, if there is one and nobody is just fetching it."""

@@ -97,6 +97,28 @@ def test_chunk_borders_cover_any_video() -> None:
         assert bounds[-1] < max(duration_ms, 1)
 
 
+@pytest.mark.parametrize(
+    ("policy", "bounds"),
+    [
+        ({"kind": "codec"}, [0, 9_000, 18_000]),
+        ({"kind": "every", "seconds": 0.7}, [0, 9_100, 18_200]),
+        ({"kind": "every", "seconds": 7}, [0, 7_000, 14_000, 21_000]),
+    ],
+)
+def test_chunks_begin_where_decoding_can_begin(farm: Farm, policy: dict[str, object], bounds: list[int]) -> None:
+    # A key-frame of the codec stands at every 3 s.
+    generate_clip(farm.folder / "clips/gop.mp4", seed=6, seconds=25.0, size=(160, 90), fps=4, shots=1, gop=12)
+    farm.settings.chunk_s = 10.0
+    job = farm.enqueue("clips/gop.mp4", policy=policy)
+    farm.run_all()
+    assert one(farm, job.id).bounds == bounds
+    chunked = whole(farm.codes())
+    farm.settings.chunk_s = 600.0
+    farm.enqueue("clips/gop.mp4", policy=policy, again=True)
+    farm.run_all()
+    assert whole(farm.codes()) == chunked
+
+
 def test_units_that_run_twice_change_nothing(farm: Farm, long_clip: Path) -> None:
     shutil.copy(long_clip, farm.folder / "clips")
     farm.settings.chunk_s = 10.0

@@ -83,6 +83,7 @@ def test_status_tells_whether_to_try_again(web: Web, copies: LocalCopies, status
     web.put("/f.mp4", FILM, status=[status])
     with pytest.raises(error, match=f"answers with status {status}"):
         copies.fetch(web.url("/f.mp4"))
+    assert list(copies.scratch.iterdir()) == []
     assert copies.fetch(web.url("/f.mp4")).path.read_bytes() == FILM
 
 
