@@ -678,6 +678,7 @@ class CutoverRequest(_Request):
     """The generation that a collection is to point at."""
 
     generation: Annotated[str, Field(pattern=r"^\d{1,18}$")]
+    anyway: Annotated[bool, Field(description="Also if it lacks sources that the live generation has.")] = False
 
 
 class Dropped(_Reply):

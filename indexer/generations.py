@@ -64,6 +64,35 @@ class Generations:
             raise ConflictError(f"generation {generation} is the live one of collection {collection!r}")
         return self._store.generation(generation)
 
+    def count_lacking(self, live: str, target: str) -> tuple[int, int]:
+        """Return how many sources of one generation another has not indexed, and how many the first has."""
+        places = set(cast("list[bytes]", self._redis.hkeys(self._keys.places(live))))
+        return len(places - set(cast("list[bytes]", self._redis.hkeys(self._keys.places(target))))), len(places)
+
+    def twins(self, video: int) -> list[int]:
+        """Return the videos of the same source and policy in the other generations of a video's collection."""
+        number, place = cast("list[bytes | None]", self._redis.hmget(self._keys.video(video), "generation", "place"))
+        if number is None or not place:
+            return []
+        others = [one.id for one in self.of(self._store.generation(number.decode()).collection)]
+        return [twin for other in others if other != number.decode() for twin in self._at(other, place)]
+
+    def _at(self, generation: str, place: bytes) -> list[int]:
+        """Return what is indexed at a place, and what is on its way there."""
+        indexed = cast("bytes | None", self._redis.hget(self._keys.places(generation), place.decode()))
+        if indexed is not None:
+            return [int(indexed)]
+        numbers, found = self._store.video_numbers(generation), []
+        for first in range(0, len(numbers), DROP_SLICE):
+            part = numbers[first : first + DROP_SLICE]
+            with self._redis.pipeline(transaction=False) as pipe:
+                for video in part:
+                    pipe.hmget(self._keys.video(video), "place", "state")
+                rows = pipe.execute()
+            open_ = {b"queued", b"encoding"}
+            found += [video for video, row in zip(part, rows, strict=True) if row[0] == place and row[1] in open_]
+        return found
+
     def roll_back(self, collection: str) -> Generation:
         """Let a collection point at the generation before the last cut-over.
 

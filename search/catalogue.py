@@ -14,6 +14,7 @@ from encoder.scaling import Image, scale_short_side
 from encoder.video import grab_frame
 from hashreel.errors import BehindError, DecodeError, NotFoundError
 from hashreel.schemas import Answer, Tags, VideoModel, Videos
+from indexer.generations import Generations
 from indexer.members import Members, name_at
 from indexer.records import VideoRecord
 from indexer.store import printable
@@ -78,12 +79,14 @@ class Catalogue(Galleries):
         return self._store.generation(record.generation).collection
 
     def set_tags(self, video_id: int, tags: Tags) -> VideoModel:
-        """Set tags (an empty value removes one)."""
+        """Set tags (an empty value removes one), also of the same source in other generations."""
         self._store.set_tags(video_id, tags)
+        for twin in Generations(self._store).twins(video_id):
+            self._store.set_tags(twin, tags)
         return self.video(video_id)
 
     def delete_video(self, video_id: int, *, purge: bool = False) -> VideoModel:
-        """Delete a video from the gallery.
+        """Delete a video from the gallery, and the same source from other generations: a cut-over brings nothing back.
 
         Args:
             video_id: Its number.
@@ -93,9 +96,11 @@ class Catalogue(Galleries):
         record = self._store.find_video(video_id) if purge else self._store.video(video_id)
         if record is None:
             raise NotFoundError(f"there is no video {video_id}")
-        position = self._store.delete(video_id)
-        if purge:
-            self._purge(record, position)
+        twins = self._store.find_videos(Generations(self._store).twins(video_id))
+        for one in (record, *(twin for twin in twins if twin is not None)):
+            position = self._store.delete(one.id)
+            if purge:
+                self._purge(one, position)
         return video_model(record)
 
     def _purge(self, record: VideoRecord, position: str) -> None:

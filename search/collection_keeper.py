@@ -62,6 +62,8 @@ class CollectionKeeper(Galleries):
     def create_generation(self, name: str, model_name: str) -> str:
         """Make a new generation of a collection for a model, beside the live one; return its number.
 
+        One that was begun for that very model and is not live yet is gone on with.
+
         Raises:
             ConflictError: If the live generation is of that very model.
         """
@@ -70,12 +72,26 @@ class CollectionKeeper(Galleries):
         model = self._model(reference)
         if model.fingerprint == live.fingerprint:
             raise ConflictError(f"collection {name!r} holds codes of {model.name} ({model.fingerprint[:12]}) already")
+        for begun in reversed(Generations(self._store).of(name)):
+            if int(begun.id) > int(live.id) and begun.fingerprint == model.fingerprint:
+                return begun.id
         fresh = self._store.create_generation(name, model=reference, **facts_of(model))
         return fresh.id
 
-    def cut_over(self, name: str, generation: str) -> Collection:
-        """Let a collection point at another of its generations; its gallery is built first, so no answer waits."""
-        record = self._store.generation(generation)
+    def cut_over(self, name: str, generation: str, *, anyway: bool = False) -> Collection:
+        """Let a collection point at another of its generations; its gallery is built first, so no answer waits.
+
+        Raises:
+            ConflictError: If that one lacks sources of the live one and this is not to be done ``anyway``.
+        """
+        record, live = self._store.generation(generation), self._store.collection(name)
+        lacking, sources = Generations(self._store).count_lacking(live.id, generation)
+        if lacking and not anyway and record.collection == name:
+            raise ConflictError(
+                f"generation {generation} lacks {lacking} of {sources} sources of the live one. Wait for its job, see "
+                f"`hashreel failures`, let `hashreel collections reencode {name}` take in what came since, or cut over "
+                "anyway (--anyway)"
+            )
         self._wait_until_built(self._open_gallery(record))
         Generations(self._store).cut_over(name, generation)
         return self._collection(name)

@@ -169,7 +169,7 @@ class EnginePort(Protocol):
     def create_generation(self, name: str, model_name: str) -> str:
         """Make a new generation of a collection beside the live one; return its number."""
 
-    def cut_over(self, name: str, generation: str) -> Collection:
+    def cut_over(self, name: str, generation: str, *, anyway: bool = False) -> Collection:
         """Let a collection point at another of its generations."""
 
     def roll_back(self, name: str) -> Collection:

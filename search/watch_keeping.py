@@ -78,10 +78,10 @@ class WatchKeeping(Suppressing, CollectionKeeper):
         self._take_up(self._store.generation(number))
         return number
 
-    def cut_over(self, name: str, generation: str) -> Collection:
+    def cut_over(self, name: str, generation: str, *, anyway: bool = False) -> Collection:
         """Let a collection point at another of its generations, which has taken all watches up before."""
         self._prepare(self._store.generation(generation))
-        return super().cut_over(name, generation)
+        return super().cut_over(name, generation, anyway=anyway)
 
     def roll_back(self, name: str) -> Collection:
         """Let a collection point at the generation before the last cut-over, which has taken all watches up."""

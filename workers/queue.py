@@ -212,30 +212,45 @@ class JobQueue:
     def reencode(self, collection: str, generation: str) -> JobModel:
         """Index the sources of a collection's live generation into another of its generations.
 
-        Calling it again goes on where it stopped: what is in the new generation already is skipped.
+        Calling it again goes on where it stopped: what is in the new generation, or on its way there, is skipped.
         """
         live, target = self._store.collection(collection), self._store.generation(generation)
         job = self._new_job(target, "bulk")
+        begun = self._begun(target)
         numbers = self._store.video_numbers(live.id)
         for first in range(0, len(numbers), REENCODE_SLICE):
             records = self._store.find_videos(numbers[first : first + REENCODE_SLICE])
             wanted = [r for r in records if r is not None and r.state in {"indexed", "skipped"}]
-            fresh = [new for record in wanted if (new := self._renewed(target, job, record)) is not None]
+            fresh = [new for record in wanted if (new := self._renewed(target, job, record, begun)) is not None]
             self._begin(target, job, "bulk", fresh)
             self._store.redis.hset(self._store.keys.job(job), "open_until", time.time() + OPEN_S)
         self._store.redis.hset(self._store.keys.job(job), "is_open", 0)
         return self.job(job)
 
-    def _renewed(self, target: Generation, job: str, record: VideoRecord) -> NewVideo | None:
-        """Return a video's source as one to index anew; None if the target has it."""
+    def _begun(self, target: Generation) -> dict[str, int]:
+        """Return the videos that are being encoded into a generation, by source and policy."""
+        numbers = self._store.video_numbers(target.id)
+        slices = (numbers[first : first + REENCODE_SLICE] for first in range(0, len(numbers), REENCODE_SLICE))
+        records = (record for part in slices for record in self._store.find_videos(part))
+        return {_what(r): r.id for r in records if r is not None and r.state in {"queued", "encoding"}}
+
+    def _renewed(self, target: Generation, job: str, record: VideoRecord, begun: Mapping[str, int]) -> NewVideo | None:
+        """Return a video's source as one to index anew; None if the target has it, or is about to."""
         source = next(iter(self._roots.expand(record.path or record.source)))
         new = _new_video(replace(source, name=record.source), record.policy, record.tags)
         new = replace(new, again=record.again)
-        known = self._store.find_content(target.id, new.content)
+        known = begun.get(_what(record))
+        if known is None:
+            known = self._store.find_content(target.id, new.content) if new.content else self._placed(target, new.place)
         if known is not None:
             self._skip(job, [(known, record.tags)])
             return None
         return new
+
+    def _placed(self, target: Generation, place: str) -> int | None:
+        """Return what is indexed at a place: what lies elsewhere is known by nothing else before it is read."""
+        found = self._store.redis.hget(self._store.keys.places(target.id), place)
+        return int(found) if found is not None else None
 
     # Saying how far it is
 
@@ -449,6 +464,11 @@ def _new_video(
         failure=("source", source.problem) if source.problem else None,
         replaces=replaces,
     )
+
+
+def _what(record: VideoRecord) -> str:
+    """Return what tells a source and its policy apart from others, whatever is indexed of it."""
+    return json.dumps([record.source, record.policy], sort_keys=True)
 
 
 def _content(source: Source, policy: Mapping[str, object]) -> str:

@@ -83,12 +83,13 @@ def reencode(context: click.Context, name: str, model: str) -> None:
 @cli.command(epilog="Example: hashreel collections cutover main 2")
 @click.argument("name")
 @click.argument("generation")
+@click.option("--anyway", is_flag=True, help="Also if it lacks sources that the live generation has.")
 @click.pass_context
-def cutover(context: click.Context, name: str, generation: str) -> None:
+def cutover(context: click.Context, name: str, generation: str, anyway: bool) -> None:
     """Search another generation from now on, in one write."""
     url, data, api_key, as_json = context.obj
     with connect(url, data, api_key) as client:
-        _show([client.cut_over(name, generation)], as_json)
+        _show([client.cut_over(name, generation, anyway=anyway)], as_json)
 
 
 @cli.command(epilog="Example: hashreel collections rollback main")

@@ -246,9 +246,9 @@ class AsyncClient(AsyncMediaMethods, AsyncWatchMethods):
         """Index a collection's sources with another model, into a new generation beside the live one."""
         return AsyncJob(self, await self._run(calls.reencode(name, model)))
 
-    async def cut_over(self, name: str, generation: str) -> Collection:
+    async def cut_over(self, name: str, generation: str, *, anyway: bool = False) -> Collection:
         """Let a collection point at another of its generations, from one moment to the next."""
-        return await self._run(calls.cut_over(name, generation))
+        return await self._run(calls.cut_over(name, generation, anyway))
 
     async def roll_back(self, name: str) -> Collection:
         """Let a collection point at the generation before the last cut-over."""

@@ -312,9 +312,9 @@ def reencode(name: str, model: str) -> Call[JobModel]:
     return Call("POST", f"/v1/collections/{path_part(name)}/reencode", reader(JobModel), json=body, timeout_s=UPKEEP_S)
 
 
-def cut_over(name: str, generation: str) -> Call[Collection]:
+def cut_over(name: str, generation: str, anyway: bool) -> Call[Collection]:
     """Return the call that lets a collection point at another generation."""
-    body = request_body(CutoverRequest, generation=generation)
+    body = request_body(CutoverRequest, generation=generation, anyway=anyway)
     return Call("POST", f"/v1/collections/{path_part(name)}/cutover", reader(Collection), json=body, timeout_s=UPKEEP_S)
 
 

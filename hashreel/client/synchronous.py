@@ -354,9 +354,13 @@ class Client(MediaMethods, WatchMethods):
         """Index a collection's sources with another model, into a new generation beside the live one."""
         return Job(self, self._run(calls.reencode(name, model)))
 
-    def cut_over(self, name: str, generation: str) -> Collection:
-        """Let a collection point at another of its generations, from one moment to the next."""
-        return self._run(calls.cut_over(name, generation))
+    def cut_over(self, name: str, generation: str, *, anyway: bool = False) -> Collection:
+        """Let a collection point at another of its generations, from one moment to the next.
+
+        Raises:
+            ConflictError: if that one lacks sources of the live one, and this is not to be done ``anyway``.
+        """
+        return self._run(calls.cut_over(name, generation, anyway))
 
     def roll_back(self, name: str) -> Collection:
         """Let a collection point at the generation before the last cut-over."""

@@ -56,7 +56,7 @@ def reencode(name: Name, request: ReencodeRequest, parts: PartsDep) -> JobModel:
 @router.post("/{name}/cutover", responses=CHANGES, summary="Search another generation from now on")
 def cut_over(name: Name, request: CutoverRequest, parts: PartsDep) -> Collection:
     """Let the collection point at another of its generations, in one write."""
-    return parts.engine.cut_over(name, request.generation)
+    return parts.engine.cut_over(name, request.generation, anyway=request.anyway)
 
 
 @router.post("/{name}/rollback", responses=CHANGES, summary="Undo the last cut-over")
