@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import shutil
 import struct
 from pathlib import Path
@@ -20,19 +21,22 @@ def clip(painted: list[Path], tmp_path: Path) -> Path:
     """A clip in a folder of its own, larger than one piece."""
     path = Path(shutil.copy(painted[0], tmp_path / "sent by shell.mp4"))
     with path.open("ab") as file:
-        file.write(struct.pack(">I4s", 2 * PIECE_BYTES + 8, b"free") + bytes(2 * PIECE_BYTES))  # room, as MP4 has it
+        # Room, as MP4 has it, with what makes this file another one than those before it.
+        file.write(
+            struct.pack(">I4s", 2 * PIECE_BYTES + 24, b"free") + secrets.token_bytes(16) + bytes(2 * PIECE_BYTES)
+        )
     return path
 
 
 def test_files_are_sent_and_indexed_and_a_missing_one_is_told(stack_url: str, clip: Path, tmp_path: Path) -> None:
-    missing = tmp_path / "missing.mp4"
-    command = ("upload", str(missing), str(clip), "--every", "1s", "--tag", "set=upload", "--wait", "--json")
+    missing, mark = tmp_path / "missing.mp4", secrets.token_hex(4)
+    command = ("upload", str(missing), str(clip), "--every", "1s", "--tag", f"set={mark}", "--wait", "--json")
     printed = json.loads(run_cli(*command, "--url", stack_url, code=1))
     (sent,) = printed["uploads"]
     assert sent["bytes"] == clip.stat().st_size
     assert printed["job"]["counts"]["indexed"] == 1
     with Client(stack_url) as client:
-        (video,) = client.videos(tags={"set": "upload"})
+        (video,) = client.videos(tags={"set": mark})
         assert (video.source, video.sha256) == (sent["source"], sent["sha256"])
         assert client.search("code:" + "00" * 6, top=1, videos=[video.id])
     again = json.loads(run_cli("upload", str(clip), "--no-index", "--json", "--url", stack_url))

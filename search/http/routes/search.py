@@ -22,6 +22,7 @@ from search.http.problems import problem_of, problems, request_id_of
 __all__ = ["router"]
 
 router = APIRouter(prefix="/v1/search", tags=["search"])
+URLS_AT_ONCE = 16  # they are read one after the other, each for as long as picture_url_s
 FAILURES = problems(400, 403, 404, 409, 413, 422, 503)
 
 
@@ -59,6 +60,8 @@ def search_batch(batch: BatchRequest, request: Request, parts: PartsDep) -> Resp
             f"the batch has {len(batch.requests)} queries; this service takes {limit} at once (max_batch, "
             "HASHREEL_MAX_BATCH)"
         )
+    if sum(item.query.url is not None for item in batch.requests) > URLS_AT_ONCE:
+        raise TooLargeError(f"more than {URLS_AT_ONCE} queries of the batch name a url; send the pictures themselves")
     request_id = request_id_of(request.scope)
     results = []
     for item in batch.requests:

@@ -45,6 +45,15 @@ def test_a_batch_beyond_its_limit_names_the_setting(service):
     assert service.http.post("/v1/search/batch", json={"requests": batch["requests"][:3]}).status_code == 200
 
 
+def test_a_batch_of_many_urls_is_refused(service):
+    queries = [{"query": {"url": "http://pictures.example/query.jpg"}}] * 17
+    refused = service.http.post("/v1/search/batch", json={"requests": queries})
+    assert refused.status_code == 413
+    assert "16 queries" in refused.json()["detail"]
+    answered = service.http.post("/v1/search/batch", json={"requests": queries[:16]}).json()["results"]
+    assert {result["problem"]["status"] for result in answered} == {403}
+
+
 def test_top_and_pictures_beyond_their_limits_name_the_setting(store: Store, model: Model, tmp_path: Path) -> None:
     engine = SearchEngine(store, Settings(data=tmp_path, max_top=5, max_picture_pixels=2000), lambda name: model)
     engine.open()
