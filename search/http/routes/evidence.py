@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.background import BackgroundTask
@@ -21,7 +22,7 @@ from search.http.problems import problems, request_id_of
 __all__ = ["router"]
 
 router = APIRouter(prefix="/v1/evidence", tags=["search"])
-PACKAGE = {
+PACKAGE: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "A ZIP: manifest.json, frames as PNG, the query, SHA256SUMS",
         "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}},
