@@ -1034,7 +1034,7 @@ class WatchChange(_Request):
     webhook: Annotated[Webhook | None, Field(description="An empty text ends it; only new hits are sent.")] = None
 
 
-WATCH_EXAMPLE = {
+WATCH_EXAMPLE: dict[str, Any] = {
     "id": "9f1c2ab04d77",
     "name": "stolen painting",
     "note": "case 17",
@@ -1045,7 +1045,7 @@ WATCH_EXAMPLE = {
     "hits": 3,
     "new": 1,
 }
-WATCH_HIT_EXAMPLE = {
+WATCH_HIT_EXAMPLE: dict[str, Any] = {
     "frame_id": "30064771073",
     "video": 7,
     "source": "archive/news.mp4",
@@ -1053,7 +1053,7 @@ WATCH_HIT_EXAMPLE = {
     "distance": 2,
     "found_at": 1767225600.0,
 }
-DELIVERY_EXAMPLE = {
+DELIVERY_EXAMPLE: dict[str, Any] = {
     "id": "0b57c1d2e3f405162738495a",
     "watch": "9f1c2ab04d77",
     "state": "dead",
