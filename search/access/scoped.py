@@ -117,7 +117,14 @@ class ScopedEngine(_Scoped):
         self._check(collection)
         return do(suppression_id, collection)
 
-    _may_add_watch, _may_watches = _may_suppress, _may_suppressions
+    def _may_add_watch(self, do: Rule, request: Any) -> Any:
+        self._check(request.collection)
+        for query in request.queries:
+            if query.frame is not None:
+                self._check_video(int(query.frame) >> 32)
+        return do(request)
+
+    _may_watches = _may_suppressions
 
     def _of_watch(self, do: Rule, watch_id: str, *args: Any, **options: Any) -> Any:
         if not current_visit().caller.may_touch(self._target.collection_of_watch(watch_id)):

@@ -332,6 +332,8 @@ def test_keys_see_the_watches_of_their_collections_and_what_they_do_is_recorded(
     assert service.ask("POST", "/v1/watches", others, json=body).status_code == 403
     made = service.ask("POST", "/v1/watches", theirs, json=body)
     assert made.status_code == 201
+    hidden = {"queries": [CODE["query"], {"frame": str(2 << 32)}]}
+    assert service.ask("POST", "/v1/watches", theirs, json=hidden).status_code == 404
     address = f"/v1/watches/{made.json()['id']}"
     for key, status in ((root, 200), (reader, 200), (theirs, 200), (others, 404)):
         for path in ("", "/hits", "/deliveries"):
