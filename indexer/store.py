@@ -437,6 +437,13 @@ class Store:
         """End a video that is not finished; "ok", "kept" or "gone"."""
         return _text(self._cancel(args=[*self._head(video), int(keep_partial)]))
 
+    def cancel_many(self, videos: Iterable[int], *, keep_partial: bool = False) -> None:
+        """End those videos of several that are not finished, each in one step, in one round trip."""
+        with self.redis.pipeline(transaction=False) as pipe:
+            for video in videos:
+                self._cancel(args=[*self._head(video), int(keep_partial)], client=pipe)
+            pipe.execute()
+
     def delete(self, video: int) -> str:
         """Delete a video by a log entry; return its log id, or "gone"."""
         return _text(self._delete(args=self._head(video)))

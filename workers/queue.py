@@ -314,10 +314,12 @@ class JobQueue:
         self._store.redis.hset(key, "is_cancelled", 1)
         fingerprint = cast("bytes", self._store.redis.hget(key, "fingerprint")).decode()
         self._dispatcher.drop(job_id, fingerprint)
-        for record in self._records(job_id):
-            if record.job == job_id and record.state in {"queued", "encoding"}:
-                self._store.cancel(record.id, keep_partial=keep_partial)
-                self._units.finish([Unit(record.id), *(Unit(record.id, chunk) for chunk in range(record.chunks))])
+        records = self._records(job_id)
+        while part := list(itertools.islice(records, VIDEOS_SLICE)):
+            unfinished = [r for r in part if r.job == job_id and r.state in {"queued", "encoding"}]
+            self._store.cancel_many((record.id for record in unfinished), keep_partial=keep_partial)
+            chunks = (Unit(record.id, chunk) for record in unfinished for chunk in range(record.chunks))
+            self._units.finish([*(Unit(record.id) for record in unfinished), *chunks])
         self._dispatcher.drop(job_id, fingerprint)
         return self.job(job_id)
 

@@ -252,12 +252,12 @@ def delete_job(job_id: str) -> Call[JobModel]:
 def cancel(job_id: str, keep_partial: bool) -> Call[JobModel]:
     """Return the call that cancels a job."""
     params: list[tuple[str, str | int]] = [("keep_partial", "true" if keep_partial else "false")]
-    return Call("POST", f"/v1/jobs/{path_part(job_id)}/cancel", reader(JobModel), params)
+    return Call("POST", f"/v1/jobs/{path_part(job_id)}/cancel", reader(JobModel), params, timeout_s=UPKEEP_S)
 
 
 def retry(job_id: str) -> Call[JobModel]:
     """Return the call that queues a job's failed sources again."""
-    return Call("POST", f"/v1/jobs/{path_part(job_id)}/retry", reader(JobModel))
+    return Call("POST", f"/v1/jobs/{path_part(job_id)}/retry", reader(JobModel), timeout_s=UPKEEP_S)
 
 
 def videos(before: int | None, options: VideoFilter) -> Call[Videos]:
