@@ -38,8 +38,9 @@ __all__ = [
 
 Convert = Callable[[TimedFrame], "KeyFrame | None"]
 
-SHORT_GOPS = 3
-"""So many codec key-frames inside one step make a seek for every step cheaper than decoding through."""
+SHORT_GOPS = 2
+"""So many codec key-frames inside one step make a seek for every step cheaper than decoding through; with one, the two
+cost about the same (``python -m benchmarks.sampling``)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -203,6 +204,9 @@ def _every(reader: VideoReader, policy: Every, window: _Window, convert: Convert
                 return
             if timed.time_ms // step_ms <= done:
                 num_keys += timed.frame.key_frame
+                if may_jump and not does_jump and num_keys >= SHORT_GOPS:
+                    does_jump = True
+                    break
                 continue
             key_frame = convert(timed)
             if key_frame is None:
