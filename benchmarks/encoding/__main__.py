@@ -31,6 +31,8 @@ from encoder.video import iter_key_frames
 
 LEAST_SHARE, MOST_OVERHEAD, LEAST_SCALING = 0.85, 0.02, 1.7
 CODEC, EVERY = {"kind": "codec"}, {"kind": "every", "seconds": 1.0}
+SHORT = 15
+"""Key-frames of a short clip, whose opening, planning and committing count."""
 SIZES = [(1, 1, 1), (1, 2, 1), (1, 1, 2), (1, 2, 2), (1, 2, 3), (2, 1, 1), (2, 1, 2), (2, 2, 2)]
 """(processes, network threads, decoders) that are tried."""
 
@@ -52,6 +54,8 @@ def main() -> int:
         heavy = decode_bound_clip(Path(name), seconds=options.seconds)
         copies([heavy], stack.folder / "clips/heavy", max(2, options.videos // 2 // 2 * 2))
         if options.sizes:
+            short = network_bound_clip(Path(name), frames=SHORT, seed=2)
+            copies([short], stack.folder / "clips/short", options.videos * options.frames // SHORT)
             compare_sizes(stack, options.runs)
             return 0
         small_pictures(stack.folder / "clips/small")
@@ -105,7 +109,7 @@ def overhead(loads: list[Load], idle: Load, bare: float) -> bool:
     # The network's own part of the units without work is taken off; opening their pictures is not.
     per_unit = max(0.0, cpu_s(idle) - idle.frames / bare) / idle.units
     share = statistics.median(per_unit * load.units / cpu_s(load) for load in loads)
-    redis_ms = 1000 * statistics.median(load.redis_cpu_s / load.units for load in loads)
+    redis_ms = 1000 * idle.redis_cpu_s / idle.units
     print(f"a unit of work costs {1000 * per_unit:.2f} ms of CPU beside its work, {redis_ms:.2f} ms of it in Redis")
     print(f"units without work: {idle.units / idle.wall_s:.0f} a second through one process")
     return told("Celery and Redis", share, share < MOST_OVERHEAD, f"below {MOST_OVERHEAD}")
@@ -131,15 +135,17 @@ def two_processes(stack: Stack, runs: int) -> bool:
 
 def compare_sizes(stack: Stack, runs: int) -> None:
     """Print rates and memory for ways to share the machine out."""
-    print("processes  threads  decoders   network-bound   decode-bound   memory MiB")
+    print("processes  threads  decoders   network-bound  short clips   decode-bound   memory MiB")
+    loads = [("light", CODEC), ("short", CODEC), ("heavy", EVERY)]
     for processes, threads, decoders in SIZES:
         with stack.workers(processes=processes, threads=threads, decoders=decoders) as worker:
-            light, heavy = (
+            light, short, heavy = (
                 statistics.median(stack.run(worker, source, policy).rate for _ in range(runs + 1))
-                for source, policy in (("light", CODEC), ("heavy", EVERY))
+                for source, policy in loads
             )
             memory = stack.memory(worker) / 2**20
-        print(f"{processes:9}  {threads:7}  {decoders:8}  {light:12.1f}/s {heavy:12.2f}/s  {memory:10.0f}", flush=True)
+        rates = f"{light:12.1f}/s {short:10.1f}/s {heavy:12.2f}/s"
+        print(f"{processes:9}  {threads:7}  {decoders:8}  {rates}  {memory:10.0f}", flush=True)
 
 
 def told(what: str, value: float, is_met: bool, bar: str) -> bool:

@@ -13,7 +13,9 @@ GOP = 250
 
 
 def network_bound_clip(folder: Path, *, frames: int, seed: int) -> Path:
-    """Write a film of which codec key-frames are cheap to come by: 640 × 360, one in five frames is one.
+    """Write a film of which codec key-frames are cheap to come by: 320 × 180, one in five frames is one.
+
+    They take a core less than half of the time that the default network takes for them.
 
     Args:
         folder: Where.
@@ -21,7 +23,7 @@ def network_bound_clip(folder: Path, *, frames: int, seed: int) -> Path:
         seed: Which film.
     """
     path = folder / f"light-{seed}.mp4"
-    generate_clip(path, seed=seed, seconds=frames / 2, size=(640, 360), fps=10, shots=3, gop=5)
+    generate_clip(path, seed=seed, seconds=frames / 2, size=(320, 180), fps=10, shots=3, gop=5)
     return path
 
 

@@ -138,7 +138,7 @@ class Stack:
         while not is_so():
             if time.monotonic() > deadline:
                 raise SystemExit(f"not within {WAIT_S:.0f} s: {what}")
-            time.sleep(0.01)
+            time.sleep(0.03)
 
 
 @contextmanager
