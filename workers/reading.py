@@ -164,28 +164,30 @@ class SourceReader:
             self._settings.chunk_s,
             lambda times_ms: key_frames_before(path, times_ms),
         )
-        return {
+        fields: Fields = {
             "chunks": len(bounds),
             "bounds": str(bounds),
             "duration_ms": info.duration_ms,
             "width": info.width,
             "height": info.height,
             "codec": info.codec,
-        } | _identity(record, "video", _file_sha(path))
+        }
+        return fields | _identity(record, "video", _file_sha(path))
 
     def _album(self, record: VideoRecord, path: Path) -> Fields:
         album = read_album(path, self._scratch(path))
         if not album.names:
             raise DecodeError("; ".join(["no picture is in it", *album.notes]))
         bounds = _album_bounds(len(album.names), self._settings.chunk_s)
-        return {
+        fields: Fields = {
             "kind": "pictures",
             "chunks": len(bounds),
             "bounds": str(bounds),
             "duration_ms": STEP_MS * len(album.names),
             "codec": "pictures",
             "members": pack_names(album.names),
-        } | _identity(record, "pictures", album.sha256)
+        }
+        return fields | _identity(record, "pictures", album.sha256)
 
 
 def chunk_bounds(
