@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ import redis
 from numpy.typing import NDArray
 
 from encoder.codes import Codes, code_from_hex, num_code_bytes
-from hashreel.errors import BehindError, HashreelError, NotFoundError
+from hashreel.errors import BehindError, HashreelError, NotFoundError, UnavailableError
 from hashreel.schemas import Collection, SuppressionModel, SuppressionRequest
 from indexer.areas import area_levels
 from indexer.columns import Columns, Filter
@@ -123,6 +124,8 @@ class WatchKeeping(Suppressing, CollectionKeeper):
             again = {entry.id: entry for entry in table.entries if not entry.is_suppression}
             if again:
                 self._watches.set_entries(generation.id, again, search=again)
+        with suppress(UnavailableError):  # done in the background then
+            self._search_stored(self._store.collection(done.collection))
         return done
 
     # Taking up

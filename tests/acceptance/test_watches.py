@@ -89,7 +89,12 @@ def test_a_picture_is_watched_for(client: Client, stack_url: str, tmp_path: Path
     assert json.loads(run_cli("watch", "deliveries", added["id"], *target))["deliveries"][0]["state"] == "delivered"
     client.delete_video(coming)
     assert {hit.video for hit in client.watch_hits(added["id"])} == {stored}
-    client.suppress(tmp_path / "0.jpg", radius=48, collection=HOME)
+    everything = client.suppress(tmp_path / "0.jpg", radius=48, collection=HOME)
     assert list(client.watch_hits(added["id"])) == []
+    before = client.show_watch(added["id"]).hits
+    (late,) = client.enqueue(second, every_s=0.5, collection=HOME).wait(timeout_s=120).videos
+    assert client.show_watch(added["id"]).hits == before
+    client.unsuppress(everything.id, collection=HOME)
+    assert {hit.video for hit in client.watch_hits(added["id"])} == {stored, late}
     assert json.loads(run_cli("watch", "remove", added["id"], *target))["id"] == added["id"]
     run_cli("watch", "hits", added["id"], *target, code=1)
