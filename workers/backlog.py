@@ -112,6 +112,21 @@ class Backlog:
             pipe.zrem(self._keys.units_turns(queue), job)
             pipe.execute()
 
+    def queues(self) -> set[str]:
+        """Return the queues that something waits to be sent to."""
+        start = self._keys.units_turns("")
+        return {key.decode().removeprefix(start) for key in self._redis.scan_iter(f"{start}*", count=SLICE)}
+
+    def clear(self, queue: str) -> list[Unit]:
+        """Forget all that waits to be sent to a queue; return it, for the caller to finish."""
+        units: list[Unit] = []
+        for raw in cast("list[bytes]", self._redis.zrange(self._keys.units_turns(queue), 0, -1)):
+            job = raw.decode()
+            names = cast("list[bytes]", self._redis.zrange(self._keys.units_backlog(queue, job), 0, -1))
+            units += [Unit.parse(name) for name in names]
+            self.drop(queue, job)
+        return units
+
     @contextmanager
     def feeding(self, queue: str) -> Iterator[bool]:
         """Yield whether this process is the one that may fill a queue now, so that not two do it beyond its bound."""

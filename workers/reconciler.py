@@ -170,6 +170,7 @@ class Reconciler:
         self._purged_at = now
         self._store.purge(self._settings.delete_grace_s, also=self._thumbnails.drop)
         self._store.forget_jobs(self._settings.job_keep_s)
+        self._units.finish(self._dispatcher.clear_others(self._fingerprints))
         for number in {generation.id for generation in self._generations()}:
             self._store.trim_log(number, self._settings.log_max_entries, self._settings.log_keep_s)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import redis
@@ -147,6 +147,13 @@ class Dispatcher:
             units = self._backlog.take(queue, MAX_WAITING - waiting)
             self._send(units, fingerprint, lane, headers_of_units(self._store, units))
         return len(units)
+
+    def clear_others(self, fingerprints: Callable[[], Collection[str]]) -> list[Unit]:
+        """Forget what waits for other models than these, and return it; such models are of dropped generations."""
+        # Looked at before the models are: a generation is made before anything waits for it.
+        queues = self._backlog.queues()
+        known = {queue_name(fingerprint, lane) for fingerprint in fingerprints() for lane in LANES}
+        return [unit for queue in queues - known for unit in self._backlog.clear(queue)]
 
     def drop(self, job: str, fingerprint: str) -> None:
         """Forget what a job has waiting; its units are finished by the caller."""

@@ -253,6 +253,18 @@ def test_queues_are_filled_up_as_messages_are_taken(setup: Setup) -> None:
     assert setup.waiting() == [str(unit) for unit in units[100:]]
 
 
+def test_what_waits_for_a_dropped_generation_is_forgotten(setup: Setup) -> None:
+    fresh = setup.store.create_generation("main", model="model-b", fingerprint="b7" * 32, bits=12)
+    (video,) = setup.store.register(fresh.id, "", [NewVideo("a", "/a")], first_unit=lambda n: str(Unit(n)))
+    (kept,) = setup.enqueue(1)
+    Backlog(setup.store.redis).add(queue_name("b7" * 32), "", [Unit(video)])
+    setup.store.redis.delete(*setup.store.keys.of_generation(fresh.id))
+    setup.store.redis.zrem(setup.store.keys.generations("main"), fresh.id)
+    setup.reconciler.check()
+    assert setup.units.queued_before(float("inf")) == [kept]
+    assert setup.store.redis.keys("hr:units:backlog:*") + setup.store.redis.keys("hr:units:turns:*") == []
+
+
 def test_two_who_fill_a_queue_keep_its_bound(setup: Setup, redis_server: RedisServer) -> None:
     sources = [NewVideo(f"a/{n}", "/a") for n in range(2 * MAX_WAITING)]
     numbers = setup.store.register(setup.generation.id, "", sources, first_unit=lambda n: str(Unit(n)))
