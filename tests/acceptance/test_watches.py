@@ -73,7 +73,7 @@ def test_a_picture_is_watched_for(client: Client, stack_url: str, tmp_path: Path
         sent: set[str] = set()
         while sent != {hit.frame_id for hit in hits} and time.monotonic() < deadline:
             time.sleep(0.05)
-            messages = [verify(added["secret"], headers, body) for headers, body in list(came)]
+            messages = [verify(added["secret"], headers, body, tolerance_s=1e6) for headers, body in list(came)]
             sent = {hit["frame_id"] for message in messages for hit in message["hits"]}
         assert sent == {hit.frame_id for hit in hits}
         assert json.loads(run_cli("watch", "test-webhook", added["id"], *target))["status"] == 204
