@@ -168,6 +168,16 @@ def test_a_query_that_is_none_says_what_is_accepted(client, query, words):
         client.search(query)
 
 
+@pytest.mark.parametrize("address", ["https://pictures.example/a.jpg?size=2", "HTTP://pictures.example"])
+def test_an_address_is_sent_for_the_service_to_read(client, service, address):
+    with pytest.raises(ForbiddenError, match="no hosts are allowed"):
+        client.search(address, box=(0, 0, 0.5, 1))
+    query = service.engine.requests[-1].query
+    assert (query.url, query.box) == (address.replace("HTTP", "http"), (0, 0, 0.5, 1))
+    with pytest.raises(BadInputError, match="does not exist"):
+        client.search("https:pictures.example")
+
+
 def test_a_misspelt_value_is_refused_before_it_is_sent(client, service):
     with pytest.raises(BadInputError, match="radius"):
         client.search("code:00", radius=-1)
