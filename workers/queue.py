@@ -93,7 +93,9 @@ class JobQueue:
         if known is not None:
             return known
         job = self._new_job(generation, request.lane or "bulk")
-        self._note_request(request, generation, job)
+        known = self._note_request(request, generation, job)
+        if known is not None:
+            return known
         key = self._store.keys.job(job)
         try:
             sources = self._sources(request.sources)
@@ -123,10 +125,23 @@ class JobQueue:
         raw = cast("list[bytes | None]", self._store.redis.hmget(self._store.keys.job(job), ["is_complete", "is_open"]))
         return self.job(job) if raw[0] == b"1" or (raw[1] == b"1" and self.job(job).state not in ENDED) else None
 
-    def _note_request(self, request: EnqueueRequest, generation: Generation, job: str) -> None:
-        if request.key is not None:
-            key = self._store.keys.job_key(_key_digest(request, generation))
-            self._store.redis.set(key, f"{job} {_request_digest(request)}", ex=int(self._settings.job_keep_s))
+    def _note_request(self, request: EnqueueRequest, generation: Generation, job: str) -> JobModel | None:
+        """Write down which job a request with a key has; return the other one if the same request came just before."""
+        if request.key is None:
+            return None
+        key, kept_s = self._store.keys.job_key(_key_digest(request, generation)), int(self._settings.job_keep_s)
+        value = f"{job} {_request_digest(request)}"
+        if self._store.redis.set(key, value, nx=True, ex=kept_s):
+            return None
+        known = self._known_request(request, generation)
+        if known is None:
+            self._store.redis.set(key, value, ex=kept_s)
+            return None
+        with self._store.redis.pipeline(transaction=True) as pipe:
+            pipe.delete(self._store.keys.job(job))
+            pipe.zrem(self._store.keys.jobs, job)
+            pipe.execute()
+        return known
 
     def _sources(self, texts: Iterable[str]) -> Iterator[Source]:
         """Yield what the texts stand for; a source that several of them reach comes once."""

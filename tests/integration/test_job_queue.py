@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -341,6 +342,15 @@ def test_request_that_is_sent_twice_with_a_key_makes_one_job(farm: Farm) -> None
     # What broke off half-way is done again.
     farm.store.redis.hdel(f"hr:j:{first.id}", "is_complete")
     assert farm.enqueue("clips/a.mp4", key="made-up-1").id != first.id
+
+
+def test_requests_with_one_key_that_come_at_once_make_one_job(farm: Farm) -> None:
+    put(farm, "a.mp4")
+    with ThreadPoolExecutor(8) as pool:
+        jobs = list(pool.map(lambda _: farm.enqueue("clips/a.mp4", key="made-up-1").id, range(16)))
+    assert len(set(jobs)) == 1
+    assert [job.id for job in farm.queue.jobs()] == jobs[:1]
+    assert farm.store.video_numbers("1") == [1]
 
 
 def test_ended_job_is_deleted_and_its_videos_stay(farm: Farm) -> None:
