@@ -36,7 +36,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if done.returncode:
         pytest.skip(f"mounting is refused here: {done.stderr.strip()}")
     yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    # Lazily: snapshots that are mapped into memory keep it busy.
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def fill_up(disk: Path) -> Path:
