@@ -159,7 +159,7 @@ def _add_array(
     header = {"descr": np.lib.format.dtype_to_descr(np.dtype(type_)), "fortran_order": False, "shape": (rows, *row)}
     written = 0
     with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-        np.lib.format.write_array_header_2_0(file, header)  # type: ignore[no-untyped-call]
+        np.lib.format.write_array_header_2_0(file, header)
         for part in parts:
             file.write(np.ascontiguousarray(part).data)
             written += len(part)
