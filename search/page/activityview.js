@@ -2,7 +2,8 @@
 
 import * as api from "./api.js";
 import { button, byId, element, refresh } from "./dom.js";
-import { count, fileName, folderOf, parseTags, size, when } from "./format.js";
+import { count, fileName, folderOf, length, parseTags, size, when } from "./format.js";
+import { WatchList } from "./watches.js";
 
 const ENDED = new Set(["done", "cancelled"]);
 const EVALUATED = new Set(["done", "failed", "cancelled"]);
@@ -11,6 +12,7 @@ export class ActivityView {
   constructor(app) {
     this.app = app;
     this.turn = 0;
+    this.watches = new WatchList(app);
     byId("pick-video").addEventListener("change", (event) => {
       this.add([...event.target.files]);
       event.target.value = "";
@@ -27,10 +29,11 @@ export class ActivityView {
 
   async update() {
     const turn = ++this.turn; // an answer that comes after a newer one is dropped
-    const answers = await Promise.all([api.jobs(), api.failures(), api.evaluations()]).catch(() => null);
+    const answers = await Promise.all([api.jobs(), api.failures(), api.evaluations(), this.watches.load()]).catch(() => null);
     if (!answers || turn !== this.turn) return;
-    const [jobs, failures, evaluations] = answers;
+    const [jobs, failures, evaluations, watches] = answers;
     this.show(jobs.jobs);
+    this.watches.show(watches);
     this.showEvaluations(evaluations.evaluations);
     refresh(byId("failures"), failures.failures, failureKey, failureRow);
     if (!failures.total) byId("failures").replaceChildren(element("li", { class: "quiet" }, "None: every source was indexed or is on its way."));
@@ -78,15 +81,13 @@ export class ActivityView {
 
   row(job) {
     const { counts } = job;
-    const finished = counts.indexed + counts.failed + counts.cancelled + counts.skipped;
-    const [value, most] = job.chunks ? [job.chunks_done, job.chunks] : [finished, counts.total];
     const active = !ENDED.has(job.state);
     const act = (run) => () => run(job.id).then(() => this.update(), (error) => (byId("enqueue-status").textContent = error.message));
     return element(
       "li",
       { class: "job panel" },
       element("div", { class: "job-head" }, element("h3", {}, jobTitle(job)), element("span", { class: `state ${outcome(job)}` }, OUTCOMES[outcome(job)] ?? outcome(job))),
-      active ? element("progress", { value, max: Math.max(most, 1), "aria-label": `Progress of job ${job.id}` }) : null,
+      active ? element("progress", { value: job.progress, max: 1, "aria-label": `Progress of job ${job.id}` }) : null,
       element("p", { class: "quiet" }, jobFacts(job)),
       element(
         "div",
@@ -159,8 +160,16 @@ function jobFacts(job) {
   const { counts } = job;
   const parts = ["queued", "encoding", "indexed", "skipped", "failed", "cancelled"];
   const texts = parts.filter((name) => counts[name]).map((name) => `${counts[name].toLocaleString("en")} ${name}`);
-  if (job.frames) texts.push(count(job.frames, "frame"));
+  if (job.frames) texts.push(framesOf(job));
+  if (ENDED.has(job.state)) return texts.join(" · ");
+  if (job.rate) texts.push(`${job.rate.toLocaleString("en", { maximumSignificantDigits: 2 })} frames/s`);
+  if (job.eta_s !== null && job.eta_s !== undefined) texts.push(`about ${length(job.eta_s)} left`);
   return texts.join(" · ");
+}
+
+function framesOf(job) {
+  const isOver = ENDED.has(job.state) || job.frames_planned <= job.frames;
+  return isOver ? count(job.frames, "frame") : `${job.frames.toLocaleString("en")} of about ${count(job.frames_planned, "frame")}`;
 }
 
 function evaluationRow(one, update) {

@@ -65,6 +65,9 @@ export const retryJob = (id) => call(`/v1/jobs/${encodeURIComponent(id)}/retry`,
 export const evaluations = () => call("/v1/evaluations?limit=30");
 export const cancelEvaluation = (id) => call(`/v1/evaluations/${encodeURIComponent(id)}/cancel`, { method: "POST" });
 export const evaluationReport = (id) => `/v1/evaluations/${encodeURIComponent(id)}/report`;
+export const watches = () => call("/v1/watches");
+export const newFinds = (id, limit) => call(address(`/v1/watches/${encodeURIComponent(id)}/hits`, { state: "new", limit }));
+export const markFinds = (id, frames, state) => post(`/v1/watches/${encodeURIComponent(id)}/hits/mark`, { frames, state });
 export const failures = () => call("/v1/failures?limit=100");
 export const collections = () => call("/v1/collections");
 

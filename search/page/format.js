@@ -29,8 +29,13 @@ export const fileName = (source) => source.replace(/\/+$/, "").split("/").pop() 
 // The last two folders of a source: enough to tell two files of one name apart.
 export function folderOf(source) {
   const folders = source.replace(/\/+$/, "").split("/").slice(0, -1).filter(Boolean);
-  return folders.length > 2 ? `…/${folders.slice(-2).join("/")}` : folders.join("/");
+  return folders.slice(-2).join("/");
 }
+
+// What a hit is called and where it lies; pictures of a folder or an archive go by their own names.
+export const nameOf = (hit) => fileName(hit.member ?? hit.source);
+export const placeOf = (hit) => (hit.member ? [fileName(hit.source), folderOf(hit.member)].filter(Boolean).join("/") : folderOf(hit.source));
+export const pathOf = (hit) => (hit.member ? `${hit.source}/${hit.member}` : hit.source);
 
 export function when(seconds) {
   const options = { dateStyle: "medium", timeStyle: "short" };

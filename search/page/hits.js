@@ -3,32 +3,33 @@
 import * as api from "./api.js";
 import { colour } from "./concepts.js";
 import { button, element, picture } from "./dom.js";
-import { clock, count, fileName, folderOf } from "./format.js";
+import { clock, count, nameOf, pathOf, placeOf } from "./format.js";
 
 const CONCEPTS_SHOWN = 2;
 const MASK_DELAY_MS = 150; // a pointer that only passes by asks for nothing
 
 export function card(hit, bits, mark, actions) {
   const time = clock(hit.time_ms);
-  const name = fileName(hit.source);
+  const name = nameOf(hit);
   const nearness = nearnessOf(hit, bits);
   const play = button("", () => actions.play(hit), {
     class: "frame",
-    "aria-label": `Play ${name} from ${time}, ${nearness.text}`,
+    "aria-label": hit.member ? `Show ${name}, ${nearness.text}` : `Play ${name} from ${time}, ${nearness.text}`,
   });
-  play.append(picture(api.thumbnail(hit.frame_id)), element("span", { class: "time", "aria-hidden": "true" }, time));
+  play.append(picture(api.thumbnail(hit.frame_id)));
+  if (!hit.member) play.append(element("span", { class: "time", "aria-hidden": "true" }, time));
   if (hit.concepts?.length) showMaskOn(play, hit.frame_id);
   return element(
     "li",
     { class: `hit ${mark ?? ""}`, data: { frame: hit.frame_id } },
-    element("div", { class: "shot" }, play, ways(hit, `${name} at ${time}`, mark, actions)),
+    element("div", { class: "shot" }, play, ways(hit, hit.member ? name : `${name} at ${time}`, mark, actions)),
+    element("p", { class: "name", title: pathOf(hit) }, name),
     element(
       "div",
       { class: "line" },
-      element("p", { class: "name", title: hit.source }, name),
+      element("p", { class: "folder", title: pathOf(hit) }, placeOf(hit)),
       element("span", { class: "distance", title: nearness.title }, nearness.meter, nearness.text),
     ),
-    element("p", { class: "folder", title: hit.source }, folderOf(hit.source)),
     hit.concepts?.length ? conceptChips(hit.concepts) : null,
   );
 }
@@ -80,8 +81,9 @@ export function swatch(name) {
 
 function showMaskOn(frame, frameId) {
   let timer = 0;
-  const show = () => {
+  const show = (event) => {
     clearTimeout(timer);
+    if (event.type === "focus" && !frame.matches(":focus-visible")) return; // a pointer put it there
     timer = setTimeout(() => {
       const mask = element("img", { class: "mask", alt: "", src: api.mask(frameId) });
       mask.addEventListener("error", () => mask.remove());
@@ -96,10 +98,11 @@ function showMaskOn(frame, frameId) {
   for (const event of ["pointerleave", "blur"]) frame.addEventListener(event, hide);
 }
 
-export function summary(answer, milliseconds) {
+export function summary(answer, milliseconds, isBrowsing) {
   const gallery = count(answer.gallery, "frame");
   if (!answer.hits.length) return `Nothing found among ${gallery}.`;
   const last = answer.hits[answer.hits.length - 1].distance;
+  if (isBrowsing) return `${answer.hits.length.toLocaleString("en")} of ${gallery} · ${Math.round(milliseconds)} ms`;
   const more = answer.tie_band - answer.hits.filter((hit) => hit.distance === last).length;
   const ties = more > 0 ? ` · ${more.toLocaleString("en")} more at distance ${last}` : "";
   return `${answer.hits.length.toLocaleString("en")} nearest of ${gallery}${ties} · ${Math.round(milliseconds)} ms`;

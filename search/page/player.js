@@ -2,11 +2,12 @@
 
 import * as api from "./api.js";
 import { byId } from "./dom.js";
-import { clock, fileName } from "./format.js";
+import { clock, nameOf, pathOf } from "./format.js";
 import { Frames } from "./frames.js";
 
 const PATIENCE_MS = 8_000; // without a first picture; a browser that stalls reports no error
 const UNPLAYABLE = "This browser cannot play the file.";
+const PICTURES = "One of several pictures.";
 const SLOW = "The video is slow to come.";
 
 export class Player {
@@ -33,9 +34,20 @@ export class Player {
   open(hit) {
     this.hit = hit;
     this.frames = new Frames(hit);
-    byId("player-title").textContent = fileName(hit.source);
-    byId("player-title").title = hit.source;
-    byId("player-folder").textContent = hit.source;
+    byId("player-title").textContent = nameOf(hit);
+    byId("player-title").title = byId("player-folder").textContent = pathOf(hit);
+    if (hit.member) this.openPicture();
+    else this.openVideo(hit);
+  }
+
+  // Pictures of a folder or an archive: there is nothing to play.
+  openPicture() {
+    this.setMode(true);
+    this.dialog.showModal();
+    this.showFrames(PICTURES);
+  }
+
+  openVideo(hit) {
     this.video.poster = api.thumbnail(hit.frame_id, 960);
     this.video.src = api.source(hit.video, hit.time_ms);
     this.patience = setTimeout(() => this.showFrames(SLOW), PATIENCE_MS);
@@ -97,12 +109,12 @@ export class Player {
     const trouble = why === UNPLAYABLE ? await api.sourceTrouble(hit.video) : "";
     if (this.hit !== hit || this.plays) return;
     this.why = trouble ? sentence(trouble) : this.why;
-    this.tell(`Indexed frame at ${clock(this.frames.hit.time_ms)}`);
+    this.tell(placeIn(this.frames.hit));
   }
 
   show(hit) {
     this.frame.src = api.thumbnail(hit.frame_id, 960);
-    this.frame.alt = `${fileName(hit.source)} at ${clock(hit.time_ms)}`;
+    this.frame.alt = hit.member ? nameOf(hit) : `${nameOf(hit)} at ${clock(hit.time_ms)}`;
   }
 
   // Why there is no video stays in sight while its frames are walked.
@@ -116,7 +128,7 @@ export class Player {
       const found = await this.frames.step(by);
       if (this.hit !== hit || this.plays) return;
       if (found) this.show(found);
-      this.tell(found ? `Indexed frame at ${clock(found.time_ms)}` : "There is no further frame.");
+      this.tell(found ? placeIn(found) : "There is no further frame.");
     } catch (error) {
       if (this.hit === hit) this.tell(error.message);
     }
@@ -129,4 +141,5 @@ export class Player {
   }
 }
 
+const placeIn = (hit) => hit.member ?? `Indexed frame at ${clock(hit.time_ms)}`;
 const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;

@@ -35,6 +35,7 @@ export class QueryPicture {
   }
 
   add() {
+    byId("preview").classList.add("large"); // where it is small, there is little to draw on
     this.set([0.25, 0.25, 0.5, 0.5]);
     this.handle.focus();
   }
@@ -47,6 +48,7 @@ export class QueryPicture {
   place(box) {
     this.box = box;
     this.handle.hidden = box === null;
+    if (!box) byId("preview").classList.remove("large");
     byId("box-add").textContent = box ? "Whole picture" : "Search a part";
     if (!box) return;
     const [left, top, width, height] = box.map((part) => `${part * 100}%`);

@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { names as conceptNames } from "./concepts.js";
 import { button, byId, element, picture } from "./dom.js";
-import { clock, count, fileName, folderOf, parseClock, parseTags } from "./format.js";
+import { clock, count, fileName, folderOf, nameOf, parseClock, parseTags } from "./format.js";
 import { walkByKeys } from "./gridkeys.js";
 import { card, notes, summary, swatch } from "./hits.js";
 import { Marks } from "./marks.js";
@@ -204,7 +204,7 @@ export class SearchView {
     byId("search-notes").replaceChildren(...notes(answer), ...(answer.hits.length ? [] : [this.nothing()]));
     const own = answer.hits.find((hit) => hit.frame_id === this.query.frame);
     if (own) byId("preview-caption").textContent = titleOf(own);
-    this.say(summary(answer, milliseconds));
+    this.say(summary(answer, milliseconds, Boolean(this.query.concept)));
   }
 
   // Whoever was in the hits stays there; whoever chose a picture, and lost the chooser by that, comes to them.
@@ -321,7 +321,7 @@ async function markFirstRow(cards) {
   performance.mark("first-row");
 }
 
-const titleOf = (hit) => `${fileName(hit.source)} at ${clock(hit.time_ms)}`;
+const titleOf = (hit) => (hit.member ? nameOf(hit) : `${nameOf(hit)} at ${clock(hit.time_ms)}`);
 
 function emptyArchive(total, mayAdd) {
   const waiting = total ? `${count(total, "video")} on the way: see Activity.` : "There is nothing to search yet.";

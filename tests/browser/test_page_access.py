@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from memory_service import frame_id_of
 
+ARTIFACTS = Path(__file__).parents[2] / "artifacts" / "page"
 VIEWS = ("search", "archive", "activity")
 
 UNNAMED = """() => [...document.querySelectorAll('button, a, input, select, textarea, img, video, progress, dialog')]
@@ -109,6 +112,7 @@ def test_nothing_sticks_out_at_any_width(page, service, width):
         page.goto(f"{service.url}/#/{view}")
         page.wait_for_load_state("networkidle")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, view
+        page.screenshot(path=ARTIFACTS / f"{width}-{view.split('?')[0]}.png")
 
 
 def test_a_service_that_goes_away_is_said_and_its_return_is_noticed(page, service):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 
-from hashreel.schemas import EvaluationRequest, Warn
+from hashreel.schemas import EnqueueRequest, EvaluationRequest, Warn
 
 
 def test_an_empty_archive_says_how_to_fill_it_and_a_dropped_video_does(page, empty, clip):
@@ -68,6 +68,16 @@ def test_a_running_job_is_counted_in_the_bar_and_can_be_cancelled(page, empty):
     page.get_by_role("button", name="Cancel job job-1").click()
     page.locator("#jobs .state.cancelled").wait_for()
     page.wait_for_function("() => document.getElementById('active-jobs').hidden")
+
+
+def test_a_running_job_tells_how_far_it_is_and_how_long_it_will_take(page, empty):
+    empty.queue.paused = True
+    job = empty.queue.enqueue(EnqueueRequest(sources=["archive/a.mp4"]))
+    facts = {"state": "running", "frames": 340, "frames_planned": 1200, "progress": 0.25, "rate": 11.9, "eta_s": 72.4}
+    empty.queue.records[job.id] = job.model_copy(update=facts)
+    page.goto(f"{empty.url}/#/activity")
+    page.get_by_text("340 of about 1,200 frames · 12 frames/s · about 1 min 12 s left").wait_for()
+    assert page.get_by_role("progressbar", name="Progress of job job-1").evaluate("bar => bar.position") == 0.25
 
 
 def test_what_the_server_refuses_is_said(page, empty, monkeypatch):

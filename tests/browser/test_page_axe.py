@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pytest
 from memory_service import frame_id_of
 
-from hashreel.schemas import EvaluationRequest, Warn
+from hashreel.schemas import EvaluationRequest, Query, Warn, WatchRequest
 
 RUN = """async () => {
     const result = await axe.run(document, { resultTypes: ['violations'] });
     return result.violations.filter((one) => ['serious', 'critical'].includes(one.impact))
         .map((one) => `${one.id}: ${one.help}: ${one.nodes.map((node) => node.html.slice(0, 120)).join(' | ')}`);
 }"""
+IS_DARK = "matchMedia('(prefers-color-scheme: dark)').matches"
+ARTIFACTS = Path(__file__).parents[2] / "artifacts" / "page"  # to look at: every view, in both
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +32,8 @@ def check(page: Any, axe: str, view: str) -> None:
     page.locator("#hits:not([aria-busy])").wait_for(state="attached")
     # Colours that are on their way from one to another have the contrast of neither.
     page.evaluate("() => Promise.all(document.getAnimations().map((one) => one.finished))")
+    name = f"{'dark' if page.evaluate(IS_DARK) else 'light'}-{view}.png".replace(" ", "-")
+    page.screenshot(path=ARTIFACTS / name)
     assert page.evaluate(RUN) == [], view
 
 
@@ -36,6 +41,7 @@ def check(page: Any, axe: str, view: str) -> None:
 def test_no_view_has_a_serious_violation(page, service, axe, scheme):
     service.engine.add_video("archive/half.mp4", 4, warnings=[Warn(stage="decode", reason="cut off", at_ms=3500)])
     service.engine.add_video("archive/dead.mp4", state="failed", reason="no video stream")
+    service.engine.add_watch(WatchRequest(queries=[Query(frame=str(frame_id_of(1, 2)))], radius=20))
     service.queue.evaluations.create(EvaluationRequest(truth="video,concepts\na.mp4,sea\n"))
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     page.goto(service.url)
@@ -69,6 +75,7 @@ def test_no_view_has_a_serious_violation(page, service, axe, scheme):
     page.get_by_role("button", name="Index", exact=True).click()
     page.get_by_text("done, some failed").wait_for()
     page.locator("#failures .failure").wait_for()
+    page.locator("#watches .hit").first.wait_for()
     check(page, axe, "activity")
     page.evaluate("document.getElementById('key').showModal()")
     check(page, axe, "key")

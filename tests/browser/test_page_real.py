@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from stacks import embedded_stack
 
+from hashreel import Client
+
 DROP = """(data) => {
     const bytes = Uint8Array.from(atob(data), (char) => char.charCodeAt(0));
     const transfer = new DataTransfer();
@@ -129,9 +131,8 @@ def test_the_keyboard_alone_leads_from_the_start_to_the_moment(page, stack_url, 
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.id") == "pick":
             break
-    with page.expect_file_chooser() as chosen:
-        page.keyboard.press("Enter")
-    chosen.value.set_files(picture)
+    focus_is(page, "#pick")  # Enter would open the system's own dialogue, which is not the page's
+    page.set_input_files("#pick", picture)
     focus_is(page, "#hits > li:first-child .frame")  # the chooser went, and its focus came to what was found
     whole = page.eval_on_selector_all("#hits > li", FRAMES)
     page.keyboard.press("End")
@@ -180,6 +181,28 @@ def test_a_box_marks_and_grouping_change_the_answer(page, stack_url, indexed, ar
     settled(page, whole)
     names = page.locator("#hits .name").all_text_contents()
     assert sorted(names) == ["clip1.mp4", "clip2.mp4", "clip3.mp4"]
+
+
+def test_the_report_of_an_evaluation_opens_from_the_page(page, stack_url, indexed, archive):
+    rows = [
+        f"{archive / f'clip{seed}.mp4'},{2 * part},{2 * part + 2},shot{part}"
+        for seed in (1, 2, 3)
+        for part in (0, 1, 2)
+    ]
+    truth = "\n".join(["video,start_s,end_s,concepts", *rows]) + "\n"
+    page.goto(f"{stack_url}/#/activity")
+    page.get_by_text("3 indexed · 1 failed").wait_for()
+    with Client(stack_url) as client:
+        client.evaluate(truth, top=(5,), name="painted <b>shots</b>")
+        page.reload()
+        page.get_by_role("heading", name="painted <b>shots</b>").wait_for()
+        page.get_by_text(re.compile(r"MAP@5 [0-9.]+ %")).wait_for(timeout=INGEST_MS)
+    with page.expect_popup() as opened:
+        page.get_by_role("link", name="Report of painted").click()
+    report = opened.value
+    report.get_by_text("painted <b>shots</b>").first.wait_for()
+    report.locator("svg.chart").first.wait_for()
+    assert report.locator("img").first.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
 
 
 def test_masks_lie_over_hits_and_concepts_can_be_browsed(page, stack_url, indexed):

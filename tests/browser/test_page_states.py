@@ -6,6 +6,7 @@ import pytest
 from memory_service import frame_id_of
 from redis_server import RedisServer
 
+from hashreel.schemas import Query, WatchRequest
 from search.http import make_app
 from search.http.access import make_access
 
@@ -48,6 +49,15 @@ def test_thumbnails_are_veiled_until_pointed_at_and_the_setting_is_kept(page, se
     assert page.evaluate(filter_) == "none"
 
 
+def test_an_archive_whose_first_frames_are_coming_says_so_and_shows_them_when_they_are_there(page, empty):
+    empty.engine.add_video("archive/a.mp4", state="encoding")
+    page.goto(empty.url)
+    page.get_by_role("heading", name="The first frames are being indexed").wait_for()
+    empty.engine.add_video("archive/b.mp4", 4)
+    page.evaluate("dispatchEvent(new Event('visibilitychange'))")  # what makes the page look at the service at once
+    page.get_by_role("heading", name="Newest videos").wait_for()
+
+
 def test_a_job_that_indexed_nothing_looks_failed(page, empty):
     page.goto(f"{empty.url}/#/activity")
     page.get_by_label("On the server").fill("shelf/broken.mp4")
@@ -61,6 +71,35 @@ def test_an_index_that_is_behind_says_how_far(page, service, monkeypatch):
     monkeypatch.setattr(service.engine, "health", lambda: health().model_copy(update={"lag": 3}))
     page.goto(service.url)
     page.get_by_text("26 frames, 3 changes behind").wait_for()
+
+
+def test_a_picture_in_an_archive_goes_by_its_own_name_and_is_shown(page, service, monkeypatch):
+    hit = service.engine._hit
+    member = {"source": "archive/frames.zip", "member": "day 1/<b>0007.jpg"}
+    monkeypatch.setattr(service.engine, "_hit", lambda far, frame: hit(far, frame).model_copy(update=member))
+    page.goto(f"{service.url}/#/search?frame={frame_id_of(1, 2)}")
+    first = page.locator("#hits > li").first
+    first.get_by_text("frames.zip/day 1").wait_for()
+    assert first.locator(".name").text_content() == "<b>0007.jpg"
+    page.get_by_role("button", name="Show <b>0007.jpg, distance 0").click()
+    page.get_by_text("One of several pictures. day 1/<b>0007.jpg").wait_for()
+    assert page.locator("#player-frame").is_visible()
+    assert not page.locator("#player-video").is_visible()
+
+
+def test_new_finds_of_a_watch_are_acknowledged_and_dismissed(page, service):
+    watch = WatchRequest(queries=[Query(frame=str(frame_id_of(1, 2)))], radius=20, name="<b>stolen</b> painting")
+    watch = service.engine.add_watch(watch)
+    finds = [hit.frame_id for hit in service.engine.watch_hits(watch.id).hits]
+    assert len(finds) >= 3
+    page.goto(f"{service.url}/#/activity")
+    page.get_by_role("heading", name="<b>stolen</b> painting").wait_for()
+    rows = page.get_by_role("list", name="New finds").get_by_role("listitem")
+    page.get_by_role("button", name="Acknowledge bikes.mp4 at 0:02.0").click()
+    page.wait_for_function("left => document.querySelectorAll('.finds > li').length === left", arg=len(finds) - 1)
+    rows.first.get_by_role("button", name="Dismiss").click()
+    page.wait_for_function("left => document.querySelectorAll('.finds > li').length === left", arg=len(finds) - 2)
+    assert [service.engine.marks[frame].state for frame in finds[:2]] == ["acknowledged", "dismissed"]
 
 
 def test_a_thousand_hits_load_only_the_thumbnails_that_are_near_the_screen(page, service):
