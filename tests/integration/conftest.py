@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import redis
-from farm import Farm
+from farm import Codes, Farm
+from faults import CHUNK_S, CHUNKS, make_load
 from redis_server import RedisServer
 
 from encoder.model import Model, load_model
@@ -64,3 +65,22 @@ def farm(redis_server: RedisServer, tmp_path: Path, model: Model) -> Iterator[Fa
     made = Farm(redis_server, tmp_path, model)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def fault_load(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a load of thirty chunks and two files that are no videos."""
+    return make_load(tmp_path_factory.mktemp("faults"))
+
+
+@pytest.fixture(scope="session")
+def undisturbed_load(fault_load: Path, session_redis: RedisServer, model: Model) -> Codes:
+    """Return the codes of that load after a run in which nothing happens."""
+    session_redis.client().flushall()
+    farm = Farm(session_redis, fault_load.parent, model, chunk_s=CHUNK_S)
+    farm.enqueue("clips")
+    farm.run_all()
+    codes = farm.codes()
+    farm.close()
+    assert len(codes) == CHUNKS
+    return codes
