@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
+import redis
+
 from encoder.damage import DecodeWarning
 from encoder.hygiene import Sieve
 from encoder.policies import parse_policy
@@ -149,7 +151,8 @@ class UnitRunner:
             following = self._do(unit)
         except CancelledUnitError:
             following = None
-        except ReturnedUnitError:
+        except (ReturnedUnitError, redis.ConnectionError, redis.TimeoutError):
+            # Neither being asked to end nor an outage of Redis is the unit's fault.
             insist(lambda: self._units.release(unit, worker=self._worker, is_counted=False))
             return None
         except Exception as exc:  # noqa: BLE001 - sorted by what it asks for, and recorded

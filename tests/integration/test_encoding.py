@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import redis
 from farm import Codes, Farm, make_clips
 from gallery_mirror import wait_until
 from numpy.typing import NDArray
@@ -253,6 +254,19 @@ def test_unit_that_fails_is_tried_again_later(
     runner.run(Unit(job.videos[0], 0))
     assert one(farm, job.id).state == "indexed"
     caplog.clear()
+
+
+def test_unit_is_not_blamed_for_an_outage_of_redis(farm: Farm, model: Model) -> None:
+    make_clips(farm.folder / "clips", 1)
+    job = farm.enqueue("clips")
+    times = 2 * farm.settings.max_tries
+    runner = with_model(farm, Broken(model, redis.ConnectionError("Connection reset by peer"), times=times))
+    runner.run(Unit(job.videos[0]))
+    for _ in range(times):
+        assert farm.units.queued_before(1e12) == [Unit(job.videos[0], 0)]
+        runner.run(Unit(job.videos[0], 0))
+    assert one(farm, job.id).state == "indexed"
+    assert farm.queue.failures(job=job.id).failures == []
 
 
 def test_unit_that_always_fails_is_given_up_after_its_tries(
