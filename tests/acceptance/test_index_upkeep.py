@@ -99,18 +99,57 @@ def test_a_file_that_is_no_gallery_is_refused(client: Client, tmp_path: Path) ->
         client.import_index(path)
 
 
-def test_the_command_line_does_the_same(stack_url: str, tmp_path: Path) -> None:
-    def run(*arguments: str) -> str:
-        command = python_command("index", "--url", stack_url, *arguments)
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+def run(stack_url: str, *arguments: str, code: int = 0) -> str:
+    """Return what ``hashreel index`` prints; its messages, where it fails."""
+    command = python_command("index", "--url", stack_url, *arguments)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stderr if code else done.stdout
 
-    assert run("verify").startswith("equal")
-    assert "frames" in run("status")
-    assert json.loads(
-        subprocess.run(
-            python_command("index", "--url", stack_url, "--json", "status"), capture_output=True, text=True, check=True
-        ).stdout
-    )["exact"]
-    run("export", str(tmp_path / "g.npz"))
+
+def test_the_command_line_does_the_same(stack_url: str, tmp_path: Path) -> None:
+    assert run(stack_url, "verify").startswith("equal")
+    assert "frames" in run(stack_url, "status")
+    assert json.loads(run(stack_url, "--json", "status"))["exact"]
+    run(stack_url, "export", str(tmp_path / "g.npz"))
     with np.load(tmp_path / "g.npz", allow_pickle=False) as arrays:
         assert len(arrays["frame_ids"]) == len(arrays["codes"]) == len(arrays["times_ms"])
+
+
+def test_the_command_line_compacts_and_rebuilds(stack_url: str, client: Client) -> None:
+    before, frames = answers(client), client.index().frames
+    for action in ("compact", "rebuild"):
+        status = json.loads(run(stack_url, action, "--json"))
+        assert (status["frames"], status["tombstones"]) == (frames, 0)
+        lines = [line.split() for line in run(stack_url, action).splitlines()]
+        assert ["frames", str(frames)] in lines
+        assert any(line[:2] == ["position", "generation"] for line in lines)
+    assert answers(client) == before
+    assert "there is no collection 'nowhere'" in run(stack_url, "compact", "--collection", "nowhere", code=1)
+
+
+def test_the_command_line_writes_a_snapshot(stack_url: str, stack_folder: Path, client: Client, tmp_path: Path) -> None:
+    generate_clip(tmp_path / "new.mp4", seed=310, seconds=2.0, size=(96, 64), fps=4, shots=1)
+    job = client.enqueue(tmp_path / "new.mp4").wait(timeout_s=120)
+    client.search("code:000000000000", top=1)
+    assert json.loads(run(stack_url, "snapshot", "--json"))["frames"] == client.index().frames
+    newest = max((stack_folder / "snapshots").glob("1-*"), key=lambda path: path.name)
+    videos = json.loads((newest / "videos.json").read_text())
+    assert job.videos[0] in {number for number, *_ in videos}
+    client.delete_video(job.videos[0])
+
+
+def test_the_command_line_imports_what_is_not_there(stack_url: str, client: Client, tmp_path: Path) -> None:
+    path = tmp_path / "g.npz"
+    run(stack_url, "export", str(path))
+    videos = sum(1 for video in client.videos() if video.frames)
+    assert run(stack_url, "import", str(path)) == f"0 videos added, {videos} were there already\n"
+    client.create_collection("typed")
+    document = json.loads(run(stack_url, "import", str(path), "--collection", "typed", "--json"))
+    assert (len(document["videos"]), document["present"]) == (videos, [])
+    assert client.index_verify(collection="typed").equal
+    client.drop("typed")
+    noise = tmp_path / "noise.npz"
+    noise.write_bytes(b"this is no gallery")
+    assert "noise" in run(stack_url, "import", str(noise), code=1)
+    assert "does not exist" in run(stack_url, "import", str(tmp_path / "nowhere.npz"), code=2)
