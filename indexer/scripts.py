@@ -319,7 +319,7 @@ redis.call('HSET', P .. 's:' .. v, ARGV[4], ARGV[6])
 local id = append('op', 'put', 'v', v, 'c', ARGV[4], 's', ARGV[6])
 redis.call('HINCRBY', V, 'frames', ARGV[7])
 for kind, count in pairs(found) do redis.call('HINCRBY', V, 'found_' .. kind, count) end
-if ARGV[17] ~= '' then redis.call('HINCRBY', V, 'by_' .. ARGV[17], ARGV[7]) end
+if (ARGV[17] or '') ~= '' then redis.call('HINCRBY', V, 'by_' .. ARGV[17], ARGV[7]) end
 -- One place is left for what may end the video.
 warn(notes, 99)
 tally('frames', ARGV[7])

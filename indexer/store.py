@@ -373,8 +373,7 @@ class Store:
             "ok", "planned" (already), "gone", or "same": another video has the same identity, so this one ends as
             skipped.
         """
-        flat = _flat(fields)
-        return _text(self._plan(args=[*self._head(video), *flat]))
+        return _text(self._plan(args=[*self._head(video), *_flat(fields)]))
 
     def commit(
         self,
