@@ -162,9 +162,13 @@ class Journal:
             raise ConflictError(f"{path} is in use: another `hashreel ingest` follows this folder") from exc
         self._taken: dict[str, Stamp] = {}
         self._open: dict[str, Request] = {}
-        self._read(path)
-        self._write_anew(path)
-        self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - held until close
+        try:
+            self._read(path)
+            self._write_anew(path)
+            self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - held until close
+        except BaseException:
+            self._lock.close()
+            raise
 
     def close(self) -> None:
         """Let another process have the file."""
