@@ -1,6 +1,6 @@
 """Bars: real video end to end through Celery against the bare network; Celery and Redis; two processes against one.
 
-    python -m benchmarks.encoding [--frames 240] [--videos 8] [--seconds 30] [--runs 5]
+    python -m benchmarks.encoding [--frames 240] [--videos 8] [--seconds 60] [--runs 5]
 
 Films are made by command. In turn with a load of films whose codec key-frames keep the network busy, the same network
 runs alone, in this process, on frames that are decoded already; workers have one network thread and one decoder a
@@ -43,7 +43,7 @@ def main() -> int:
     parser.add_argument("--model", default="default")
     parser.add_argument("--frames", type=int, default=240, help="key-frames of a film that keeps the network busy")
     parser.add_argument("--videos", type=int, default=8, help="films of a load")
-    parser.add_argument("--seconds", type=float, default=30.0, help="length of a 1080p film")
+    parser.add_argument("--seconds", type=float, default=60.0, help="length of a 1080p film")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--sizes", action="store_true", help="compare processes, threads and decoders instead")
     options = parser.parse_args()
