@@ -8,16 +8,16 @@ import sys
 from glob import glob
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import urlsplit
 
 import click
 
+from hashreel.cli.indexing import indexing_options, key_frame_policy
 from hashreel.cli.options import (
     client_options,
     connect,
     json_option,
-    parse_duration_s,
     parse_tags,
     print_json,
 )
@@ -39,17 +39,7 @@ SHOWN = 10
     metavar="FILE",
     help="Text file of further sources, one a line, or what `find -print0` prints; - is standard input; repeatable.",
 )
-@click.option("--every", metavar="TIME", help="One key-frame a step, such as 1s or 500ms.  [default: 1s]")
-@click.option("--keyframes", type=click.Choice(["codec"]), help="The codec's own key-frames: by far the fastest.")
-@click.option("--scenes", is_flag=True, help="One key-frame a shot.")
-@click.option(
-    "--drop",
-    multiple=True,
-    type=click.Choice(["black", "blank", "frozen", "duplicate"]),
-    help="Key-frames of this kind get no code, but are counted; repeatable.",
-)
-@click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="Tag of all these videos; repeatable.")
-@click.option("--collection", help="Collection to index into.")
+@indexing_options
 @click.option("--again", is_flag=True, help="Encode what is indexed already once more, also under another name.")
 @click.option(
     "--interactive/--bulk",
@@ -85,22 +75,12 @@ def cli(
     with --from -. Every source ends as indexed, as skipped (its content is indexed already), or in `hashreel failures`
     with its reason. Exit code 1 if a source failed at once.
     """
-    if sum((every is not None, keyframes is not None, scenes)) > 1:
-        raise click.UsageError("--every, --keyframes and --scenes exclude each other")
+    policy = key_frame_policy(every, keyframes, scenes, drop)
     if "-" in sources:
         sources = tuple(source for source in sources if source != "-") + tuple(_listed(sys.stdin.buffer.read()))
     sources += tuple(source for file in lists for source in _listed(file.read()))
     if not sources:
         raise click.UsageError("there is no source; name some, or a file of them by --from")
-    policy: dict[str, Any] = {}
-    if every is not None:
-        policy["every_s"] = parse_duration_s(every)
-    if keyframes is not None:
-        policy["keyframes"] = keyframes
-    if scenes:
-        policy["scenes"] = True
-    if drop:
-        policy["drop"] = drop
     if is_interactive is not None:
         policy["lane"] = "interactive" if is_interactive else "bulk"
     with connect(url, data, api_key) as client:

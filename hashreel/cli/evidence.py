@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from hashreel.cli.options import client_options, connect, json_option, parse_duration_s, parse_tag_filter, print_json
+from hashreel.cli.options import client_options, connect, json_option, parse_between, parse_tag_filter, print_json
 from hashreel.cli.search_clip import PREFIX
 
 __all__ = ["cli"]
@@ -49,7 +49,7 @@ def cli(
     filters: dict[str, Any] = {
         "tags": parse_tag_filter(tags),
         "videos": list(videos) or None,
-        "between": (parse_duration_s(between[0]), parse_duration_s(between[1])) if between else None,
+        "between": parse_between(between),
         "collection": collection,
     }
     if query.startswith(PREFIX) and radius is not None:

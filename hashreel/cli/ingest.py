@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hashreel.cli.indexing import indexing_options, key_frame_policy
 from hashreel.cli.options import client_options, connect, json_option, parse_duration_s, parse_tags
 from hashreel.errors import BadInputError, HashreelError, UnavailableError
 
@@ -41,11 +42,7 @@ LOOK_SHARE = 10
     type=click.Path(path_type=Path, dir_okay=False),
     help="File that remembers what was taken.  [default: one for this folder and service in ~/.local/state/hashreel]",
 )
-@click.option("--every", metavar="TIME", help="One key-frame a step, such as 1s or 500ms.  [default: 1s]")
-@click.option("--keyframes", type=click.Choice(["codec"]), help="The codec's own key-frames: by far the fastest.")
-@click.option("--scenes", is_flag=True, help="One key-frame a shot.")
-@click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="Tag of all these videos; repeatable.")
-@click.option("--collection", help="Collection to index into.")
+@indexing_options
 @click.option("--interactive/--bulk", "is_interactive", default=None, help="As for `hashreel enqueue`.")
 @client_options
 @json_option
@@ -60,6 +57,7 @@ def cli(
     every: str | None,
     keyframes: str | None,
     scenes: bool,
+    drop: tuple[str, ...],
     tags: tuple[str, ...],
     collection: str | None,
     is_interactive: bool | None,
@@ -80,12 +78,8 @@ def cli(
     folder = folder.absolute()
     if not folder.is_dir():
         raise BadInputError(f"{folder} is no folder of this machine")
-    if sum((every is not None, keyframes is not None, scenes)) > 1:
-        raise click.UsageError("--every, --keyframes and --scenes exclude each other")
     options: dict[str, Any] = {"tags": parse_tags(tags), "collection": collection}
-    options |= {"every_s": parse_duration_s(every)} if every is not None else {}
-    options |= {"keyframes": keyframes} if keyframes is not None else {}
-    options |= {"scenes": True} if scenes else {}
+    options |= key_frame_policy(every, keyframes, scenes, drop)
     options |= {"lane": "interactive" if is_interactive else "bulk"} if is_interactive is not None else {}
     arrivals = Arrivals(folder, settle_s=parse_duration_s(settle), ignore=ignore)
     with connect(url, data, api_key) as client:

@@ -23,6 +23,8 @@ __all__ = [
     "connect",
     "engine_settings",
     "json_option",
+    "parse_between",
+    "parse_box",
     "parse_duration_s",
     "parse_tag_filter",
     "parse_tags",
@@ -156,6 +158,22 @@ def parse_duration_s(text: str) -> float:
     if not match:
         raise click.BadParameter(f"{text!r} is not a time; expected e.g. 1s, 500ms, 2m or 1:30")
     return float(match[1]) * units[match[2] or ""]
+
+
+def parse_box(text: str | None) -> tuple[float, float, float, float] | None:
+    """Return the box ``X,Y,W,H``; None for none, click.BadParameter if it is not four numbers."""
+    if text is None:
+        return None
+    try:
+        x, y, width, height = (float(part) for part in text.split(","))
+    except ValueError as exc:
+        raise click.BadParameter(f"{text!r} is not a box; expected four numbers, such as 0.1,0.2,0.5,0.5") from exc
+    return x, y, width, height
+
+
+def parse_between(pair: tuple[str, str] | None) -> tuple[float, float] | None:
+    """Return a range of times in seconds; None for none."""
+    return (parse_duration_s(pair[0]), parse_duration_s(pair[1])) if pair else None
 
 
 def print_json(document: object) -> None:

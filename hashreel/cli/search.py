@@ -14,7 +14,8 @@ from hashreel.cli.options import (
     client_options,
     connect,
     json_option,
-    parse_duration_s,
+    parse_between,
+    parse_box,
     parse_tag_filter,
     print_json,
     print_table,
@@ -109,7 +110,7 @@ def cli(
         options = {
             "tags": parse_tag_filter(tags),
             "videos": list(videos) or None,
-            "between": (parse_duration_s(between[0]), parse_duration_s(between[1])) if between else None,
+            "between": parse_between(between),
             "collection": collection,
             "include_suppressed": include_suppressed,
         }
@@ -121,10 +122,10 @@ def cli(
             query,
             top=top,
             radius=radius,
-            box=_box(box),
+            box=parse_box(box),
             tags=parse_tag_filter(tags),
             videos=list(videos) or None,
-            between=(parse_duration_s(between[0]), parse_duration_s(between[1])) if between else None,
+            between=parse_between(between),
             group_by=group,
             concepts=list(concepts) or None,
             min_area=min_area,
@@ -169,16 +170,6 @@ def _refuse_with_clips(given: dict[str, object]) -> None:
     wrong = [name for name, value in given.items() if value not in (None, (), False)]
     if wrong:
         raise click.UsageError(f"{wrong[0]} does not go with clip:FILE; filters are --tag, --video and --between")
-
-
-def _box(text: str | None) -> tuple[float, float, float, float] | None:
-    if text is None:
-        return None
-    try:
-        x, y, width, height = (float(part) for part in text.split(","))
-    except ValueError as exc:
-        raise click.BadParameter(f"{text!r} is not a box; expected four numbers, such as 0.1,0.2,0.5,0.5") from exc
-    return x, y, width, height
 
 
 def _print_hits(hits: Hits) -> None:

@@ -6,11 +6,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from hashreel.cli.options import client_options, connect, json_option, parse_duration_s, parse_tags, print_json
+from hashreel.cli.indexing import indexing_options, key_frame_policy
+from hashreel.cli.options import client_options, connect, json_option, parse_tags, print_json
 from hashreel.cli.reports import job_progress, report_job
 from hashreel.errors import ForbiddenError, HashreelError, StorageFullError, UnavailableError
 from hashreel.schemas import Upload
@@ -23,11 +24,7 @@ Shown = Callable[[int], None]
 
 @click.command(epilog="Example: hashreel upload *.mp4 --tag case=17 --wait")
 @click.argument("files", nargs=-1, required=True, metavar="FILE ...", type=click.Path(path_type=Path))
-@click.option("--every", metavar="TIME", help="One key-frame a step, such as 1s or 500ms.  [default: 1s]")
-@click.option("--keyframes", type=click.Choice(["codec"]), help="The codec's own key-frames: by far the fastest.")
-@click.option("--scenes", is_flag=True, help="One key-frame a shot.")
-@click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="Tag of all these videos; repeatable.")
-@click.option("--collection", help="Collection to index into.")
+@indexing_options
 @click.option("--no-index", is_flag=True, help="Only send the files; `hashreel enqueue uploads/NAME` indexes them.")
 @click.option("--wait", is_flag=True, help="Wait until they are indexed; exit code 1 if one failed.")
 @client_options
@@ -37,6 +34,7 @@ def cli(
     every: str | None,
     keyframes: str | None,
     scenes: bool,
+    drop: tuple[str, ...],
     tags: tuple[str, ...],
     collection: str | None,
     no_index: bool,
@@ -52,13 +50,9 @@ def cli(
     sent is told and the others go on; then the exit code is 1. A file that is sent again, after an interruption say,
     is kept once and indexed once.
     """
-    if sum((every is not None, keyframes is not None, scenes)) > 1:
-        raise click.UsageError("--every, --keyframes and --scenes exclude each other")
-    if no_index and (wait or tags or collection or every or keyframes or scenes):
+    policy = key_frame_policy(every, keyframes, scenes, drop)
+    if no_index and (wait or tags or collection or policy):
         raise click.UsageError("--no-index goes with none of the options about indexing")
-    policy: dict[str, Any] = {"keyframes": keyframes} if keyframes is not None else {}
-    policy |= {"every_s": parse_duration_s(every)} if every is not None else {}
-    policy |= {"scenes": True} if scenes else {}
     labels = parse_tags(tags)
     with connect(url, data, api_key) as client:
         uploads = _send(client, files)

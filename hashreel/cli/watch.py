@@ -14,7 +14,8 @@ from hashreel.cli.options import (
     client_options,
     connect,
     json_option,
-    parse_duration_s,
+    parse_between,
+    parse_box,
     parse_tag_filter,
     print_json,
     print_table,
@@ -87,8 +88,6 @@ def add(
     include_suppressed: bool,
 ) -> None:
     """Watch for frames like any QUERY: a picture file, frame:ID or code:HEX."""
-    from hashreel.cli.search import _box
-
     collection, url, data, api_key, as_json = context.obj
     with connect(url, data, api_key) as client:
         made = client.watch(
@@ -97,9 +96,9 @@ def add(
             name=name,
             note=note,
             webhook=webhook,
-            box=_box(box),
+            box=parse_box(box),
             tags=parse_tag_filter(tags),
-            between=(parse_duration_s(between[0]), parse_duration_s(between[1])) if between else None,
+            between=parse_between(between),
             concepts=list(concepts) or None,
             min_area=min_area,
             include_suppressed=include_suppressed,

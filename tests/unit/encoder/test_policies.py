@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
-from encoder.policies import CodecKeyFrames, Every, Scenes, parse_policy
+from encoder.policies import FLAWS, CodecKeyFrames, Every, Scenes, parse_policy
 from hashreel.errors import BadInputError
+from hashreel.schemas import Flaw
 
 
 @pytest.mark.parametrize(
@@ -31,6 +34,10 @@ def test_what_is_dropped_has_one_form_and_none_where_nothing_is():
     assert Every(drop=["frozen", "black", "frozen"]) == Every(drop=("black", "frozen"))
     assert Every(drop=("frozen", "black")).to_json() == {"kind": "every", "seconds": 1.0, "drop": ["black", "frozen"]}
     assert Scenes().to_json().keys() == {"kind", "threshold", "longest_s"}
+
+
+def test_the_wire_names_the_same_kinds():
+    assert get_args(Flaw) == FLAWS
 
 
 def test_the_step_is_kept_in_whole_milliseconds():
