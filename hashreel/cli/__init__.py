@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import click
 
 from hashreel import __version__
+from hashreel.cli.texts import visible
 from hashreel.errors import HashreelError
 from hashreel.processes import PARENT_VARIABLE, die_with_parent
 
@@ -105,5 +106,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except (HashreelError, OSError) as exc:
-        click.echo(f"Error: {exc}", err=True)
+        click.echo(visible(f"Error: {exc}", keep="\n"), err=True)
         sys.exit(1)

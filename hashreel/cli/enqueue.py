@@ -22,6 +22,7 @@ from hashreel.cli.options import (
     print_json,
 )
 from hashreel.cli.reports import job_progress, report_job
+from hashreel.cli.texts import visible
 
 if TYPE_CHECKING:
     from hashreel.client import Client
@@ -106,7 +107,7 @@ def cli(
 
 def _tell_failures(client: Client, job_id: str, count: int) -> None:
     for failure in islice(client.failures(job=job_id), SHOWN):
-        click.echo(f"failed {failure.source}: {failure.reason}", err=True)
+        click.echo(visible(f"failed {failure.source}: {failure.reason}"), err=True)
     if count > SHOWN:
         click.echo(f"... and {count - SHOWN} more; see `hashreel failures`", err=True)
 

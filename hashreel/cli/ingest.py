@@ -15,6 +15,7 @@ import click
 
 from hashreel.cli.indexing import indexing_options, key_frame_policy
 from hashreel.cli.options import client_options, connect, json_option, parse_duration_s, parse_tags
+from hashreel.cli.texts import visible
 from hashreel.errors import BadInputError, HashreelError, UnavailableError
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ class _Keeper:
         if self._as_json:
             click.echo(json.dumps({"job": job.id, "files": paths}))
         else:
-            click.echo(f"job {job.id}: {len(paths)} files, first {paths[0]}")
+            click.echo(visible(f"job {job.id}: {len(paths)} files, first {paths[0]}"))
         sys.stdout.flush()
 
     def _named(self, path: str) -> str:

@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 
+from hashreel.cli.texts import visible
 from hashreel.log_context import ContextFilter
 
 __all__ = ["set_up_logging"]
@@ -18,8 +19,7 @@ class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         extras = " ".join(f"{name}={value}" for name, value in record.__dict__.items() if name not in _STANDARD)
         line = f"{self.formatTime(record)} {record.levelname.lower():7} {record.name}: {record.getMessage()}"
-        if extras:
-            line = f"{line} [{extras}]"
+        line = visible(f"{line} [{extras}]" if extras else line)
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from pydantic import BaseModel, ValidationError
 
+from hashreel.cli.texts import visible
 from hashreel.errors import BadInputError
 from hashreel.settings import Settings
 
@@ -189,7 +190,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, rig
     if not sys.stdout.isatty():
         click.echo("\t".join(columns))
         for row in rows:
-            click.echo("\t".join(str(cell) for cell in row))
+            click.echo("\t".join(visible(str(cell)) for cell in row))
         return
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
@@ -200,5 +201,5 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, rig
     for number, column in enumerate(columns):
         table.add_column(column, justify="right" if number in right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row))
+        table.add_row(*(Text(visible(str(cell))) for cell in row))
     Console().print(table)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hashreel.cli.options import print_table
+from hashreel.cli.texts import visible
 from hashreel.schemas import Failure, JobModel
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def report_job(client: Client, job: JobModel) -> None:
         )
     copies = [video for video in client.videos(state="skipped") if video.job == job.id] if counts.skipped else []
     for video in copies[:MAX_COPIES]:
-        click.echo(f"skipped {video.source}: {video.reason}")
+        click.echo(visible(f"skipped {video.source}: {video.reason}"))
     if len(copies) > MAX_COPIES:
         click.echo(f"... and {len(copies) - MAX_COPIES} more; `hashreel videos --state skipped` lists them")
     failures = list(client.failures(job=job.id))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import sys
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -23,6 +21,7 @@ from hashreel.cli.options import (
 from hashreel.cli.pictures import Protocol, escape_picture, protocol_of_terminal
 from hashreel.cli.reports import clock
 from hashreel.cli.search_clip import PREFIX, search_clip
+from hashreel.cli.texts import print_csv
 from hashreel.errors import HashreelError
 
 if TYPE_CHECKING:
@@ -183,10 +182,8 @@ def _print_hits(hits: Hits) -> None:
 
 
 def _print_csv(hits: Hits) -> None:
-    writer = csv.writer(sys.stdout)
-    writer.writerow(CSV_COLUMNS)
-    for rank, hit in enumerate(hits, start=1):
-        writer.writerow((rank, hit.distance, hit.video, hit.source, hit.time_ms, hit.frame_id, hit.code, hit.member))
+    rows = [(n, h.distance, h.video, h.source, h.time_ms, h.frame_id, h.code, h.member) for n, h in enumerate(hits, 1)]
+    print_csv(CSV_COLUMNS, rows)
 
 
 def _remark(hits: Hits) -> None:

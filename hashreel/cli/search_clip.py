@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from hashreel.cli.options import print_json, print_table
 from hashreel.cli.reports import clock
+from hashreel.cli.texts import print_csv
 
 if TYPE_CHECKING:
     from hashreel.client import Client, Stretches
@@ -38,10 +37,8 @@ def search_clip(client: Client, query: str, top: int, options: dict[str, Any], *
     if as_json:
         print_json(stretches.answer)
     elif as_csv:
-        writer = csv.writer(sys.stdout)
-        writer.writerow(CSV_COLUMNS)
-        for rank, stretch in enumerate(stretches, start=1):
-            writer.writerow((rank, *(getattr(stretch, name) for name in CSV_COLUMNS[1:])))
+        rows = ((n, *(getattr(one, name) for name in CSV_COLUMNS[1:])) for n, one in enumerate(stretches, start=1))
+        print_csv(CSV_COLUMNS, rows)
     else:
         _print_table(stretches)
 

@@ -12,6 +12,7 @@ import click
 from hashreel.cli.groups import OptionsAnywhere
 from hashreel.cli.options import client_options, connect, json_option, parse_tags, print_json, print_table
 from hashreel.cli.reports import clock, when
+from hashreel.cli.texts import visible
 from hashreel.schemas import VideoModel
 
 
@@ -72,7 +73,7 @@ def show(context: click.Context, video_id: int) -> None:
         print_json(video)
         return
     for name, value in video.model_dump().items():
-        click.echo(f"{name:12} {value}")
+        click.echo(visible(f"{name:12} {value}"))
 
 
 @cli.command(epilog="Example: hashreel videos delete 12 13")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from hashreel.cli.options import (
     print_table,
 )
 from hashreel.cli.reports import clock, when
+from hashreel.cli.texts import print_csv
 from hashreel.schemas import Deliveries, DeliveryModel, Marked, Watches, WatchHit, WatchHits, WatchModel
 
 __all__ = ["cli"]
@@ -173,9 +172,7 @@ def hits(context: click.Context, watch_id: str, state: str | None, limit: int | 
     if as_json:
         print_json(WatchHits(hits=found))
     elif as_csv:
-        writer = csv.writer(sys.stdout)
-        writer.writerow(COLUMNS)
-        writer.writerows([getattr(hit, name) for name in COLUMNS] for hit in found)
+        print_csv(COLUMNS, ([getattr(hit, name) for name in COLUMNS] for hit in found))
     else:
         columns = ("frame", "distance", "time", "video", "source", "state", "found")
         print_table(columns, [_hit_row(hit) for hit in found], right=(1, 2, 3))

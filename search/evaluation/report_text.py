@@ -8,6 +8,7 @@ import io
 import re
 from typing import Any
 
+from hashreel.spreadsheets import harmless_cell
 from search.evaluation.bootstrap import Interval
 from search.evaluation.report import Report
 from search.evaluation.run_json import run_to_dict
@@ -78,7 +79,7 @@ def report_to_csv(report: Report) -> str:
     writer = csv.DictWriter(text, CSV_COLUMNS, restval="", lineterminator="\r\n")
     writer.writeheader()
     for o in report.overall:
-        shared = {"arm": o.arm, "metric": o.metric.key}
+        shared = {"arm": harmless_cell(o.arm), "metric": o.metric.key}
         company = {"chance": o.chance, "worst_ties": o.worst, "best_ties": o.best}
         macro = {"value": o.macro.estimate, "lower": o.macro.lower, "upper": o.macro.upper}
         writer.writerow(shared | {"scope": "macro"} | macro | company)
@@ -114,8 +115,8 @@ def _concept_rows(report: Report) -> list[dict[str, Any]]:
             }
             rows += [
                 {
-                    "arm": arm.name,
-                    "concept": concept,
+                    "arm": harmless_cell(arm.name),
+                    "concept": harmless_cell(concept),
                     "metric": metric.key,
                     **{name: means[concept] for name, means in parts.items()},
                     "questions": sizes[concept],
