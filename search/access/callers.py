@@ -9,7 +9,7 @@ from typing import Any
 from hashreel.errors import ForbiddenError
 from hashreel.schemas import Scope
 
-__all__ = ["ANYONE", "SCOPES", "Caller", "Visit", "check_collection", "current_visit", "set_visit"]
+__all__ = ["ANYONE", "SCOPES", "Caller", "Visit", "check_collection", "current_visit", "leave_note", "set_visit"]
 
 SCOPES: tuple[Scope, ...] = ("read", "write", "admin")
 """Each includes those before it."""
@@ -64,6 +64,11 @@ def set_visit(visit: Visit) -> None:
 def current_visit() -> Visit:
     """Return the visit that is being served; outside of requests, one that may do everything."""
     return _VISIT.get() or Visit()
+
+
+def leave_note(**facts: Any) -> None:
+    """Say more about this request in the audit log, such as the id of what it made."""
+    current_visit().notes.update(facts)
 
 
 def check_collection(collection: str) -> None:

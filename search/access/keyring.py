@@ -23,7 +23,7 @@ from hashreel.schemas import ApiKeyModel, Scope
 from indexer.keys import Keys
 from search.access.callers import Caller
 
-__all__ = ["Key", "Keyring"]
+__all__ = ["SECRET", "Key", "Keyring"]
 
 SECRET = re.compile(r"hr_([0-9a-f]{12})_[A-Za-z0-9_-]{43}")
 REFRESH_S = 1.0

@@ -185,8 +185,7 @@ class ScopedQueue(_Scoped):
         return do(request)
 
     def _may_jobs(self, do: Rule, limit: int = 50, state: Any = None) -> Any:
-        caller = current_visit().caller
-        return [job for job in do(1000, state) if caller.may_touch(job.collection)][:limit]
+        return _newest(lambda count: do(count, state), limit)
 
     def _of_job(self, do: Rule, job_id: str, **options: Any) -> Any:
         self._check_job(job_id)
@@ -215,9 +214,9 @@ class ScopedQueue(_Scoped):
     def _may_failures(self, do: Rule, *, job: str | None = None, video: int | None = None, **page: Any) -> Failures:
         if job is not None:
             self._check_job(job)
-        elif video is not None:
+        if video is not None:
             self._engine._check_video(video)
-        else:
+        if job is None and video is None:
             self._check(None)  # without a job or a video, they are those of the default collection
         found: Failures = do(job=job, video=video, **page)
         return found
@@ -235,11 +234,21 @@ class _ScopedEvaluations(_Scoped):
         return do(request)
 
     def _may_newest(self, do: Rule, limit: int = 50) -> Any:
-        caller = current_visit().caller
-        return [one for one in do(500) if caller.may_touch(one.collection)][:limit]
+        return _newest(do, limit)
 
     def _of_evaluation(self, do: Rule, evaluation: str, *args: Any) -> Any:
         self._check_evaluation(evaluation)
         return do(evaluation, *args)
 
     _may_get = _may_cancel = _may_report = _of_evaluation
+
+
+def _newest(list_: Callable[[int], list[Any]], limit: int) -> list[Any]:
+    """Return the newest that the caller may see of what ``list_`` gives by number, newest first."""
+    caller, count = current_visit().caller, 1000
+    while True:
+        found = list_(count)
+        mine = [one for one in found if caller.may_touch(one.collection)]
+        if len(mine) >= limit or len(found) < count:
+            return mine[:limit]
+        count *= 4

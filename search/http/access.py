@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
@@ -11,6 +12,7 @@ import redis
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hashreel.errors import ForbiddenError, HashreelError, UnauthorizedError
@@ -18,7 +20,7 @@ from hashreel.settings import Settings
 from indexer.keys import Keys
 from search.access.audit import AuditLog
 from search.access.callers import ANYONE, Caller, Visit, current_visit, set_visit
-from search.access.keyring import Keyring
+from search.access.keyring import SECRET, Keyring
 from search.access.rates import RateLimit
 from search.http.guard import is_loopback
 from search.http.problems import ProblemResponse, headers_of, problem_of, request_id_of
@@ -39,7 +41,7 @@ class Access:
     rates: RateLimit
     keyring: Keyring | None = None
     audit: AuditLog | None = None
-    views: dict[tuple[str, str], float] = field(default_factory=dict)
+    views: dict[tuple[str, str, bool], float] = field(default_factory=dict)
 
     def needs_key(self) -> bool:
         """Return whether requests need a key."""
@@ -114,11 +116,12 @@ class AccessControl:
         await self._recorded(visit, scope, receive, send)
 
     async def _recorded(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
-        withheld = False
+        withheld = begun = False
 
         async def recorded(message: Message) -> None:
-            nonlocal withheld
+            nonlocal withheld, begun
             if message["type"] == "http.response.start":
+                begun = True
                 try:
                     await self._record(visit, scope, message["status"])
                 except HashreelError as error:
@@ -127,7 +130,15 @@ class AccessControl:
             if not withheld:
                 await send(message)
 
-        await self.app(scope, receive, recorded)
+        try:
+            await self.app(scope, receive, recorded)
+        except ClientDisconnect:
+            raise
+        except Exception:
+            if not begun:  # the answer, a 500, is made further out; what was done until then may have had an effect
+                with suppress(HashreelError):
+                    await self._record(visit, scope, 500)
+            raise
 
     async def _record(self, visit: Visit, scope: Scope, status: int) -> None:
         audit = self.access.audit
@@ -142,7 +153,7 @@ class AccessControl:
     def _entry(self, visit: Visit, scope: Scope, status: int) -> dict[str, Any] | None:
         route = getattr(scope.get("route"), "path", "")
         action = action_of(route, scope["method"])
-        if action is None or (action == "view" and self._is_seen(visit.caller.id, scope)):
+        if action is None or (action == "view" and self._is_seen(visit.caller.id, scope, status)):
             return None
         return {
             "at": time.time(),
@@ -152,14 +163,16 @@ class AccessControl:
             "action": action,
             "method": scope["method"],
             "path": scope["path"][:500],
-            "query": scope["query_string"].decode(errors="replace")[:500],
+            # A key does not belong there; whoever put one there all the same is not to find it in the log.
+            "query": SECRET.sub(r"hr_\1_...", scope["query_string"].decode(errors="replace"))[:500],
             "status": status,
             "request_id": request_id_of(scope),
             "notes": visit.notes,
         }
 
-    def _is_seen(self, caller: str, scope: Scope) -> bool:
-        views, place, now = self.access.views, (caller, scope["path"]), time.monotonic()
+    def _is_seen(self, caller: str, scope: Scope, status: int) -> bool:
+        # A try that failed does not stand for the view that follows it.
+        views, place, now = self.access.views, (caller, scope["path"], status < 400), time.monotonic()
         if now - views.get(place, float("-inf")) < VIEW_S:
             return True
         if len(views) >= VIEWS_KEPT:

@@ -14,7 +14,7 @@ READS = (SEARCHES, "/v1/evidence")  # they send a document, and change nothing
 FOR_ADMINS = ("/v1/keys", "/v1/audit")
 CHANGED_BY_ADMINS = ("/v1/collections", "/v1/index", "/v1/videos/relocate")
 SESSION = "/v1/session"
-VIEWS = ("/thumbnail", "/mask", "/source", "/hits")
+VIEWS = ("/thumbnail", "/mask", "/source", "/hits", "/pictures/{number}")
 EXPORTS = ("/export", "/report", "/evidence")
 
 

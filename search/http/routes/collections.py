@@ -15,6 +15,7 @@ from hashreel.schemas import (
     JobModel,
     ReencodeRequest,
 )
+from search.access.callers import leave_note
 from search.http.parts import PartsDep
 from search.http.problems import problems
 
@@ -35,6 +36,7 @@ def list_collections(parts: PartsDep) -> Collections:
 @router.post("", status_code=201, responses=CHANGES, summary="Make a collection")
 def create_collection(request: CollectionRequest, parts: PartsDep) -> Collection:
     """Make an empty collection for a model."""
+    leave_note(made=request.name)
     return parts.engine.create_collection(request.name, request.model)
 
 
@@ -50,12 +52,15 @@ def reencode(name: Name, request: ReencodeRequest, parts: PartsDep) -> JobModel:
 
     A worker of that model has to run; see `hashreel worker --model`.
     """
-    return parts.queue.reencode(name, parts.engine.create_generation(name, request.model))
+    generation = parts.engine.create_generation(name, request.model)
+    leave_note(made=generation, model=request.model)
+    return parts.queue.reencode(name, generation)
 
 
 @router.post("/{name}/cutover", responses=CHANGES, summary="Search another generation from now on")
 def cut_over(name: Name, request: CutoverRequest, parts: PartsDep) -> Collection:
     """Let the collection point at another of its generations, in one write."""
+    leave_note(generation=request.generation)
     return parts.engine.cut_over(name, request.generation, anyway=request.anyway)
 
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
 from hashreel.schemas import EvaluationModel, EvaluationRequest, Evaluations
+from search.access.callers import leave_note
 from search.http.parts import PartsDep
 from search.http.problems import problems
 
@@ -46,7 +47,9 @@ REPORT_POLICY = "; ".join(
 )
 def evaluate(request: EvaluationRequest, parts: PartsDep) -> EvaluationModel:
     """Check a ground truth (wrong rows are named) and let a worker score the collection's live generation by it."""
-    return parts.queue.evaluations.create(request)
+    made = parts.queue.evaluations.create(request)
+    leave_note(made=made.id, collection=made.collection)
+    return made
 
 
 @router.get("", responses=problems(422, 503), summary="List evaluations, newest first")

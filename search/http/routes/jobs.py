@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
 from hashreel.schemas import EnqueueRequest, JobModel, Jobs, JobState, JobVideos
+from search.access.callers import leave_note
 from search.http.job_events import job_events
 from search.http.parts import JobId, PartsDep
 from search.http.problems import problems, request_id_of
@@ -29,6 +30,7 @@ KeepPartial = Annotated[bool, Query(description="Keep what unfinished videos hav
 def enqueue(request: EnqueueRequest, http: Request, parts: PartsDep) -> JobModel:
     """Register files, folders and globs of the server's source roots and start their work."""
     job = parts.queue.enqueue(request)
+    leave_note(made=job.id, sources=job.counts.total)
     parts.metrics.enqueued.inc()
     # Workers log the job; this line leads from there to the request.
     facts = {"job": job.id, "request_id": request_id_of(http.scope), "sources": job.counts.total}

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from hashreel.errors import ForbiddenError, UnavailableError
 from hashreel.schemas import ApiKeyModel, ApiKeyRequest, ApiKeys, AuditAction, AuditPage, NewApiKey, SessionModel
 from search.access.audit import AuditLog
-from search.access.callers import current_visit
+from search.access.callers import current_visit, leave_note
 from search.access.keyring import Keyring
 from search.http.access import COOKIE
 from search.http.parts import Parts, PartsDep
@@ -66,7 +66,7 @@ def create_key(request: ApiKeyRequest, parts: PartsDep) -> NewApiKey:
     """Make a key. Its secret is in this answer and nowhere else. The first key closes a service that was open."""
     _only_unlimited()
     key, secret = _keyring(parts).create(request.name, request.scope, request.collections, request.expires_s)
-    current_visit().notes["made"] = key.id
+    leave_note(made=key.id, name=key.name, scope=key.scope, collections=key.collections)
     return NewApiKey(**key.model().model_dump(), secret=secret)
 
 

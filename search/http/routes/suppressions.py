@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 
 from hashreel.schemas import SuppressionModel, SuppressionRequest, Suppressions
+from search.access.callers import leave_note
 from search.http.parts import PartsDep
 from search.http.problems import problems
 
@@ -32,7 +33,9 @@ def suppress(request: SuppressionRequest, parts: PartsDep) -> SuppressionModel:
 
     The picture is kept, so that it goes on suppressing when the collection changes to another model.
     """
-    return parts.engine.suppress(request)
+    made = parts.engine.suppress(request)
+    leave_note(made=made.id, collection=made.collection)
+    return made
 
 
 @router.delete("/{suppression_id}", responses=problems(403, 404, 422, 503), summary="Show its likes again")

@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from hashreel.errors import BadInputError
 from hashreel.schemas import Upload
+from search.access.callers import leave_note
 from search.http.multipart import FilePart, FileStream
 from search.http.parts import PartsDep
 from search.http.problems import problems
@@ -51,6 +52,7 @@ async def upload(
     Send a form with one file (`curl -F file=@clip.mp4`), or the bytes themselves with `?filename=clip.mp4`.
     """
     stored = await _store(_pieces(request, filename), parts.uploads)
+    leave_note(made=stored.source, sha256=stored.sha256)
     parts.metrics.uploaded.inc(stored.bytes)
     return stored
 

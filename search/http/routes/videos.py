@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from hashreel.errors import NotFoundError
 from hashreel.schemas import MAX_VIDEO, RelocateRequest, Relocations, TagsRequest, VideoModel, Videos, VideoState
+from search.access.callers import leave_note
 from search.http.byte_ranges import SourceResponse
 from search.http.form_options import TAG, split_tag
 from search.http.parts import PartsDep, VideoNumber
@@ -60,6 +61,7 @@ def show_video(video_id: VideoNumber, parts: PartsDep) -> VideoModel:
 @router.patch("/{video_id}/tags", responses=problems(400, 403, 404, 413, 422, 503), summary="Set or remove tags")
 def set_tags(video_id: VideoNumber, request: TagsRequest, parts: PartsDep) -> VideoModel:
     """Set the given tags and leave the others; an empty value removes a tag."""
+    leave_note(tags=request.tags)
     return parts.engine.set_tags(video_id, request.tags)
 
 

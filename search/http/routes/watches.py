@@ -21,7 +21,7 @@ from hashreel.schemas import (
     WatchModel,
     WatchRequest,
 )
-from search.access.callers import current_visit
+from search.access.callers import current_visit, leave_note
 from search.http.parts import PartsDep
 from search.http.problems import problems
 
@@ -54,7 +54,9 @@ def add_watch(request: WatchRequest, parts: PartsDep) -> NewWatch:
     Pictures are kept, so that it goes on watching when the collection changes to another model. `secret` signs what
     the webhook gets; it is shown in this answer only.
     """
-    return parts.engine.add_watch(request)
+    made = parts.engine.add_watch(request)
+    leave_note(made=made.id, collection=made.collection)
+    return made
 
 
 @router.get("/{watch_id}", responses=READS, summary="One watch")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from hashreel.errors import ForbiddenError, RateLimitedError
+from hashreel.errors import ForbiddenError, NotFoundError, RateLimitedError
 from search.access.callers import Caller, Visit, set_visit
 from search.access.rates import RateLimit
 from search.access.scoped import ScopedEngine, ScopedQueue, _ScopedEvaluations
@@ -37,6 +39,41 @@ def test_what_has_no_rule_is_refused_to_limited_keys() -> None:
     set_visit(Visit(Caller("1", "n", "admin", frozenset({"main"}))))
     with pytest.raises(ForbiddenError, match="brand_new"):
         engine.brand_new()
+
+
+def test_the_failures_of_a_job_and_a_video_ask_for_both() -> None:
+    class Target:
+        def job(self, job_id: str) -> SimpleNamespace:
+            return SimpleNamespace(collection=job_id)
+
+        def collection_of(self, video_id: int) -> str:
+            return {1: "main", 2: "other"}[video_id]
+
+        def failures(self, **which: Any) -> dict[str, Any]:
+            return which
+
+    engine = ScopedEngine(Target(), "other", RateLimit(0, 1))
+    queue = ScopedQueue(Target(), "other", engine)
+    set_visit(Visit(Caller("1", "n", "read", frozenset({"main"}))))
+    assert queue.failures(job="main", video=1) == {"job": "main", "video": 1}
+    for which in ({"job": "main", "video": 2}, {"job": "other", "video": 1}):
+        with pytest.raises(NotFoundError):
+            queue.failures(**which)
+    with pytest.raises(ForbiddenError):
+        queue.failures()
+
+
+def test_a_key_finds_its_jobs_behind_thousands_of_others() -> None:
+    jobs = [SimpleNamespace(collection="main" if number % 2000 == 1999 else "other") for number in range(9000)]
+
+    class Target:
+        def jobs(self, limit: int, state: None) -> list[SimpleNamespace]:
+            return jobs[:limit]
+
+    queue = ScopedQueue(Target(), "main", ScopedEngine(Target(), "main", RateLimit(0, 1)))
+    set_visit(Visit(Caller("1", "n", "read", frozenset({"main"}))))
+    assert queue.jobs(limit=3) == [jobs[1999], jobs[3999], jobs[5999]]
+    assert len(queue.jobs(limit=50)) == 4
 
 
 def test_what_is_not_known_to_be_harmless_needs_to_write_and_is_recorded() -> None:
