@@ -45,8 +45,9 @@ MAX_PIXELS = 80_000_000
 PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 """What counts as a key-frame by its name. No .gif: a gif in an archive is a short film more often than a key-frame."""
 
-# Only formats with decoders of their own: others (EPS, PDF, WMF, ...) start programs or draw vector graphics.
-FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
+# Only formats with decoders of their own: others (EPS, PDF, WMF, ...) start programs or draw vector graphics. And no
+# icons: Pillow decodes what is inside of one before it says how large that is.
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
 
 PictureSource = bytes | str | os.PathLike[str] | NDArray[Any] | PilImage.Image
 

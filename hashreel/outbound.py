@@ -30,6 +30,8 @@ ANY = "*"
 MAX_URL = 2048
 ENTRY = re.compile(r"(\*|(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*)(:[0-9]{1,5})?")
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+# Stand for addresses of version 4 (NAT64; the compatible form), or for a site's own; Python calls them global.
+STAND_INS = tuple(map(ip_network, ("64:ff9b::/96", "::/96", "fec0::/10")))
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -233,8 +235,9 @@ def _is_public(address: Address) -> bool:
     # Addresses of version 6 that stand for one of version 4 are judged by that one.
     inner = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None)
     inner = inner or (getattr(address, "teredo", None) or (None, None))[1]
-    is_translated = address.version == 6 and address in ip_network("64:ff9b::/96")
-    return address.is_global and not address.is_multicast and not is_translated and (inner is None or _is_public(inner))
+    if not address.is_global or address.is_multicast or any(address in network for network in STAND_INS):
+        return False
+    return inner is None or _is_public(inner)
 
 
 def _check_answer(response: httpx.Response, rules: OutboundRules) -> None:

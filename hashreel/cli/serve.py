@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
@@ -83,6 +83,7 @@ def cli(
             make_app(engine, queue, settings, access),
             host=settings.host,
             port=settings.port,
+            http=_http_protocol(),
             log_config=None,
             access_log=False,
             server_header=False,
@@ -93,6 +94,15 @@ def cli(
             access.audit.close()
         engine.close()
         end_traces()
+
+
+def _http_protocol() -> Any:
+    """Return what uvicorn is to speak HTTP with."""
+    try:
+        from search.http.head_limit import HeadLimit
+    except ImportError:  # no httptools on this platform
+        return "auto"
+    return HeadLimit
 
 
 def _warn(access: Access) -> None:

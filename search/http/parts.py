@@ -40,6 +40,4 @@ async def parts_of(request: Request) -> Parts:
 PartsDep = Annotated[Parts, Depends(parts_of)]
 VideoNumber = Annotated[int, Path(ge=0, le=MAX_VIDEO, description="The video's number.", examples=[7])]
 FrameNumber = Annotated[int, Path(ge=0, le=MAX_ID, description="Id of an indexed frame.", examples=[30064771073])]
-JobId = Annotated[
-    str, Path(pattern=r"^[A-Za-z0-9_.:-]{1,100}$", description="The job's id.", examples=["j-20260117-1"])
-]
+JobId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.-]{1,100}$", description="The job's id.", examples=["j-20260117-1"])]

@@ -80,9 +80,14 @@ def http_problem(status: int, detail: str, request_id: str = "", errors: Sequenc
 def field_errors(error: RequestValidationError) -> list[dict[str, Any]]:
     """Return where and why a document was refused, without the values: a picture would be echoed otherwise."""
     return [
-        {"at": ".".join(str(part) for part in item["loc"]), "message": item["msg"], "type": item["type"]}
+        {"at": _sendable(".".join(str(part) for part in item["loc"])), "message": item["msg"], "type": item["type"]}
         for item in error.errors()
     ]
+
+
+def _sendable(text: str) -> str:
+    """Return text without halves of surrogate pairs: JSON lets them into the names of fields, UTF-8 carries none."""
+    return text.encode(errors="replace").decode()
 
 
 def validation_problem(error: RequestValidationError, request_id: str = "") -> Problem:
@@ -132,7 +137,8 @@ def _methods(app: FastAPI, path: str) -> set[str]:
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return OpenAPI responses for problem documents of the given statuses, and of those that may come always."""
     schema = {"$ref": "#/components/schemas/Problem"}
+    slow = {408} if 413 in statuses else set()  # where there is a body, it may stop coming
     return {
         status: {"description": HTTPStatus(status).phrase, "content": {PROBLEM_JSON: {"schema": schema}}}
-        for status in sorted({*statuses, 401, 403, 421, 429, 500})
+        for status in sorted({*statuses, *slow, 401, 403, 421, 429, 500})
     }

@@ -18,7 +18,7 @@ router = APIRouter(prefix="/v1/failures", tags=["failures"])
 @router.get("", responses=problems(404, 422, 503), summary="List failures, newest first")
 def list_failures(
     parts: PartsDep,
-    job: Annotated[str | None, Query(max_length=100, description="Only those of this job.")] = None,
+    job: Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_.-]{1,100}$", description="Only those of this job.")] = None,
     video: Annotated[int | None, Query(ge=0, le=MAX_VIDEO, description="Only those of this video.")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
@@ -99,7 +100,7 @@ def import_(
     """
     name = source.removeprefix("uploads/")
     path = parts.settings.data / "uploads" / name
-    if name in {".", ".."} or not path.is_file():
+    if name in {".", ".."} or not os.path.isfile(path):  # which also says no to names that cannot be
         raise NotFoundError(f"there is no upload {source}")
     imported = parts.engine.index_import(path, collection)
     path.unlink(missing_ok=True)

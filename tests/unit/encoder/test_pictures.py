@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from contextlib import suppress
 
 import numpy as np
@@ -159,6 +160,12 @@ def test_pictures_with_too_many_pixels_are_refused_before_they_are_decoded():
         assert load_picture(source, max_pixels=600).shape == (20, 30, 3)
         with pytest.raises(TooLargeError, match=r"30 × 20 pixels; the limit is 599"):
             load_picture(source, max_pixels=599)
+    # An icon says that it is small, and holds a picture that is not: Pillow would decode that to find out.
+    icon = (
+        b"\0\0\1\0\1\0\x10\x10\0\0\1\0\x20\0" + struct.pack("<II", len(file_bytes(PICTURE)), 22) + file_bytes(PICTURE)
+    )
+    with pytest.raises(DecodeError, match="not a picture of a known format"):
+        load_picture(icon, max_pixels=599)
     # 70,000 × 70,000 pixels in 100 bytes of header.
     bomb = bytearray(file_bytes(PilImage.new("1", (8, 8)), "BMP"))
     bomb[18:26] = (70_000).to_bytes(4, "little") * 2
