@@ -22,8 +22,9 @@ from hashreel.settings import Settings
 from hashreel.stack import redis_program
 from indexer.store import Store, connect
 from workers.app import make_app
-from workers.queue import JobQueue, Sender
+from workers.queue import JobQueue
 from workers.reconciler import Reconciler
+from workers.sending import Sender
 from workers.units import Units
 
 FINGERPRINT = "ab" * 32

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hashreel.settings import Settings
     from indexer.records import Generation
     from indexer.store import Store
-    from workers.queue import Sender
+    from workers.sending import Sender
 
 __all__ = ["REPORT_FORMATS", "EvaluationQueue", "parse_truth", "resend_evaluations"]
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from hashreel.errors import BadInputError, NotFoundError
 from hashreel.schemas import RelocateRequest, Relocation, Relocations
+from workers.new_videos import content_of, place_of
 from workers.sources import Source, SourceRoots
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ REPLIES = {
     "moved": "it was relocated by somebody else meanwhile",
     "taken": "another video is indexed at the new place with the same choice of key-frames; delete one of them",
 }
-Identity = Callable[[Source, Mapping[str, Any]], str]
 
 
 class Relocator:
@@ -34,15 +34,11 @@ class Relocator:
     Args:
         store: The stored state.
         roots: Where sources may lie.
-        content: Returns what tells a source with a policy from another version of it.
-        place: Returns what tells a source with a policy from another one.
     """
 
-    def __init__(self, store: Store, roots: SourceRoots, content: Identity, place: Identity) -> None:
+    def __init__(self, store: Store, roots: SourceRoots) -> None:
         self._store = store
         self._roots = roots
-        self._content = content
-        self._place = place
 
     def relocate(self, request: RelocateRequest, collection: str) -> Relocations:
         """Relocate one video, or those of a collection whose names begin with a prefix, from where the last turn ended.
@@ -107,8 +103,8 @@ class Relocator:
             source=source.name,
             path=source.path,
             modified_ns=source.modified_ns,
-            content=self._content(source, record.policy),
-            place=self._place(source, record.policy),
+            content=content_of(source, record.policy),
+            place=place_of(source, record.policy),
         )
 
 

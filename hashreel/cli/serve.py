@@ -62,7 +62,8 @@ def cli(
     from search.http.access import make_access
     from search.http.app import make_app
     from workers.app import make_app as make_celery
-    from workers.queue import JobQueue, Sender
+    from workers.queue import JobQueue
+    from workers.sending import Sender
     from workers.units import Units
 
     set_up_logging(settings.log_level, settings.log_format)

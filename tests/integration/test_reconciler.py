@@ -21,9 +21,8 @@ from indexer.store import Store
 from workers.app import make_app
 from workers.backlog import Backlog
 from workers.messages import Unit, queue_name
-from workers.queue import Sender
 from workers.reconciler import Reconciler
-from workers.sending import MAX_WAITING, Dispatcher
+from workers.sending import MAX_WAITING, Dispatcher, Sender
 from workers.units import Units
 
 LEASE_S = 60.0

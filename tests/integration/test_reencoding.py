@@ -25,18 +25,21 @@ KILLED = """
 import os, signal, sys
 from hashreel.settings import Settings
 from indexer.store import Store, connect
-from workers import queue as module
+from workers import reencoding
 from workers.app import make_app
+from workers.intake import Intake
+from workers.queue import JobQueue
+from workers.sending import Sender
 from workers.units import Units
 settings = Settings()
 store = Store(connect(settings.redis_url))
-module.REENCODE_SLICE = 2
-begin = module.JobQueue._begin
+reencoding.SLICE = 2
+begin = Intake.begin
 def once(self, *arguments):
     begin(self, *arguments)
     os.kill(os.getpid(), signal.SIGKILL)
-module.JobQueue._begin = once
-module.JobQueue(store, Units(store.redis), module.Sender(make_app(settings)), settings).reencode("main", sys.argv[1])
+Intake.begin = once
+JobQueue(store, Units(store.redis), Sender(make_app(settings)), settings).reencode("main", sys.argv[1])
 """
 SOURCES = 6
 

@@ -23,9 +23,9 @@ from indexer.store import Store
 from workers.app import make_app
 from workers.encoding import UnitRunner
 from workers.messages import LANES, Unit, queue_name
-from workers.queue import JobQueue, Sender
+from workers.queue import JobQueue
 from workers.room import Room
-from workers.sending import Dispatcher
+from workers.sending import Dispatcher, Sender
 from workers.units import Units
 
 Codes = dict[tuple[str, int], tuple[list[int], bytes]]
