@@ -242,7 +242,7 @@ def draw(lines: dict[str, list[Outcome]]) -> None:
     matplotlib.rcParams.update({"svg.hashsalt": "hashreel", "svg.fonttype": "none", "font.size": 11})
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(7, 4.5))
+    figure, axes = pyplot.subplots(figsize=(7, 5.2))
     for (name, outcomes), marker in zip(lines.items(), "os^d", strict=True):
         axes.plot(GPUS, [outcome.rate for outcome in outcomes], marker=marker, label=name)
         ideal = [outcomes[0].rate * gpus for gpus in GPUS]
@@ -251,7 +251,7 @@ def draw(lines: dict[str, list[Outcome]]) -> None:
     axes.set_xticklabels([str(gpus) for gpus in GPUS])
     axes.minorticks_off()
     axes.grid(alpha=0.3)
-    axes.legend(title="dotted: without any bend")
+    axes.legend(title="dotted: without any bend", loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
     figure.tight_layout()
     figure.savefig(PLOT, metadata={"Date": None})
 

@@ -10,7 +10,8 @@ from pathlib import Path
 __all__ = ["Sizes", "usable_cores", "worker_sizes"]
 
 CORES_A_PROCESS = 8
-"""Python's lock is held for some 3 % of a decoder's work, so many cores are shared out to several processes."""
+"""One process is as fast as two on two cores, for half the memory (``python -m benchmarks.encoding --sizes``). On many
+cores its threads would wait for Python's lock; eight a process is reasoned, not measured."""
 MOST_DECODERS = 32
 _CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 
