@@ -41,9 +41,13 @@ __all__ = [
     "Failure",
     "Failures",
     "Flaw",
+    "FrameModel",
+    "Frames",
+    "FramesRequest",
     "GenerationModel",
     "Health",
     "HitModel",
+    "IdsAnswer",
     "ImportedVideos",
     "IndexStatus",
     "IndexVerification",
@@ -276,25 +280,21 @@ class ConceptArea(_Reply):
     area: float
 
 
-class HitModel(_Reply):
-    """One frame of the answer."""
+Member = Annotated[
+    str | None, Field(description="The file inside, where the source is a folder or an archive of pictures.")
+]
+
+
+class FrameModel(_Reply):
+    """What is known of an indexed frame."""
 
     video: int
     source: str
-    member: Annotated[
-        str | None, Field(description="The file inside, where the source is a folder or an archive of pictures.")
-    ] = None
+    member: Member = None
     time_ms: int
-    distance: int
+    distance: Annotated[int | None, Field(description="To the code that was sent along; null without one.")] = None
     frame_id: str
     code: str
-    score: Annotated[
-        float | None,
-        Field(
-            description="What the order goes by where that is not the distance: the weighted distance after `more` and "
-            "`less` (ascending), or the least area of the concepts that were searched for by themselves (descending)."
-        ),
-    ] = None
     tags: Tags = {}
     concepts: Annotated[
         list[ConceptArea], Field(description="What the model sees in the frame, the largest first.")
@@ -311,10 +311,32 @@ class HitModel(_Reply):
         return self.source if self.member is None else f"{self.source}: {self.member}"
 
 
-class Answer(_Reply):
-    """The answer to one query; hits ordered by (distance, frame id)."""
+class HitModel(FrameModel):
+    """One frame of the answer."""
 
+    distance: int
+    score: Annotated[
+        float | None,
+        Field(
+            description="What the order goes by where that is not the distance: the weighted distance after `more` and "
+            "`less` (ascending), or the least area of the concepts that were searched for by themselves (descending)."
+        ),
+    ] = None
+
+
+class _Hits(_Reply):
     hits: list[HitModel]
+
+
+class _Ids(_Reply):
+    frame_ids: Annotated[list[str], Field(description="In the order of the hits that `/v1/search` answers with.")]
+    distances: Annotated[list[int], Field(description="Of each of them.")]
+    scores: Annotated[
+        list[float] | None, Field(description="Of each, where the order goes by them: as `score` of a hit.")
+    ] = None
+
+
+class _Answered(_Reply):
     code: Annotated[str, Field(description="The query's code, hex.")]
     bits: int
     fingerprint: Annotated[str, Field(description="Fingerprint of the model that made the codes.")]
@@ -333,6 +355,52 @@ class Answer(_Reply):
     decode_ms: Annotated[float, Field(description="Decoding the query picture.")] = 0.0
     encode_ms: Annotated[float, Field(description="The network's forward pass.")] = 0.0
     search_ms: Annotated[float, Field(description="Waiting for the log's tail, the index, the filters.")] = 0.0
+
+
+# Fields of the last base come first in a document.
+class Answer(_Answered, _Hits):
+    """The answer to one query; hits ordered by (distance, frame id)."""
+
+
+class IdsAnswer(_Answered, _Ids):
+    """The answer to one query, without what is known of each hit."""
+
+
+class FramesRequest(_Request):
+    """Frames whose source, time, tags and concepts are wanted."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"frames": ["30064771155", "30064771073"], "code": "8f01a2b3c4d5"}]}
+    )
+
+    frames: Annotated[list[FrameId], Field(min_length=1, max_length=1_000_000, description="Their ids.")]
+    code: Annotated[
+        str | None,
+        Field(
+            max_length=64,
+            pattern=r"^([0-9a-fA-F]{2})+$",
+            description="A packed code in hex, such as an answer's; the frames come with their distance to it.",
+        ),
+    ] = None
+    collection: Annotated[str | None, Field(max_length=200, description="Default: the service's own.")] = None
+    min_position: Annotated[LogId | None, Field(description="Log id that the answer must have seen.")] = None
+    consistency: Annotated[Literal["latest", "eventual"], Field(description="`latest` reads the log's tail first.")] = (
+        "latest"
+    )
+
+
+class Frames(_Reply):
+    """What is known of frames, in the order in which they were asked for."""
+
+    frames: list[FrameModel]
+    missing: Annotated[
+        list[str], Field(description="Those that the collection does not hold: deleted, or of another model.")
+    ] = []
+    bits: int
+    fingerprint: Annotated[str, Field(description="Fingerprint of the model that made the codes.")]
+    position: Position
+    behind: Annotated[bool, Field(description="The log's tail was not reached in time.")] = False
+    stale: Annotated[bool, Field(description="Redis did not answer; the index may miss recent writes.")] = False
 
 
 class Warn(_Reply):
@@ -378,6 +446,9 @@ class ClipStretch(_Reply):
 
     video: int
     source: str
+    member: Annotated[
+        str | None, Field(description="The file at `frame_id`, in a folder or an archive of pictures.")
+    ] = None
     tags: Tags = {}
     clip_start_ms: int
     clip_end_ms: int
@@ -1120,6 +1191,7 @@ class WatchHit(_Reply):
     time_ms: int
     distance: int
     found_at: Annotated[float, Field(description="Seconds since 1970.")]
+    member: Member = None
     state: MarkState = "new"
     marked_by: str = ""
     marked_at: float | None = None

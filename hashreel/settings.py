@@ -156,7 +156,12 @@ class Settings(BaseSettings):
         float, Field(gt=0, le=120, description="Longest time to read a query picture by URL, in seconds.")
     ] = 10.0
     max_batch: Annotated[int, Field(ge=1, le=256, description="Largest number of queries in one batch.")] = 256
-    max_top: Annotated[int, Field(ge=1, le=1_000_000, description="Largest number of hits in one answer.")] = 10_000
+    max_top: Annotated[
+        int, Field(ge=1, le=1_000_000, description="Largest number of hits in an answer, and of frames in a look-up.")
+    ] = 10_000
+    max_top_ids: Annotated[
+        int, Field(ge=1, le=1_000_000, description="Largest number of hits in an answer of ids and distances alone.")
+    ] = 100_000
     thumbnail_cache_bytes: Annotated[int, Field(ge=0, description="Bound of the thumbnail cache.")] = 512 * MIB
     thumbnail_store: Annotated[
         Path | None,

@@ -123,6 +123,10 @@ class Columns:
         """Forget a video; return whether it was here."""
         return self.videos.pop(video, None) is not None
 
+    def holds(self, frame: int) -> bool:
+        """Return whether a frame is in the gallery."""
+        return self._find(frame) is not None
+
     def time_ms(self, frame: int) -> int:
         """Return the time of a frame; NotFoundError if it is not in the gallery."""
         stretch, index = self._place(frame)
@@ -134,12 +138,16 @@ class Columns:
         return None if stretch.areas is None else stretch.areas[index]
 
     def _place(self, frame: int) -> tuple[Stretch, int]:
+        place = self._find(frame)
+        if place is None:
+            raise NotFoundError(f"frame {frame} is not in the gallery")
+        return place
+
+    def _find(self, frame: int) -> tuple[Stretch, int] | None:
         video, chunk, index = split_frame_id(frame)
         column = self.videos.get(video)
         stretch = column.chunks.get(chunk) if column else None
-        if stretch is None or index >= len(stretch.times_ms):
-            raise NotFoundError(f"frame {frame} is not in the gallery")
-        return stretch, index
+        return (stretch, index) if stretch is not None and index < len(stretch.times_ms) else None
 
     def allowed(self, filter_: Filter) -> NDArray[np.int64] | None:
         """Return the ids that pass a filter as half-open ranges, int64 [m, 2]; None for all."""

@@ -70,12 +70,17 @@ class Found:
     """The frames nearest to a query, ordered by (distance, frame id), and the state they were found in.
 
     Attributes:
+        ids: int64 [k], the frames' ids.
+        distances: int32 [k].
+        frames: What is known of each; empty where the ids alone were asked for.
         tie_band: Frames (allowed by the filter) at the distance of the last one.
         position: The log position that the answer reflects.
         size: Live frames in the gallery.
         is_band_cut: Whether the band is longer than the engine counts.
     """
 
+    ids: NDArray[np.int64]
+    distances: NDArray[np.int32]
     frames: list[FoundFrame]
     tie_band: int
     position: LogPosition
@@ -236,6 +241,7 @@ class Gallery:
         filter_: Filter | None = None,
         is_grouped: bool = False,
         outputs: NDArray[np.float32] | None = None,
+        is_bare: bool = False,
     ) -> Found:
         """Return the frames nearest to a code.
 
@@ -248,6 +254,7 @@ class Gallery:
             outputs: float32 [bits] in [0, 1], the network's real-valued outputs for the query. Where they are
                 given, frames at equal distance are ordered by how far these are from the frame's bits (then by
                 frame id); not when grouped.
+            is_bare: Only ids and distances: what is known of each frame takes longer than to find it.
 
         Raises:
             NotFoundError: If the gallery is not built yet.
@@ -271,8 +278,8 @@ class Gallery:
             if len(ids):
                 bands, cuts = state.index.tie_bands(queries, distances[-1:], allowed)
                 band, is_cut = int(bands[0]), bool(cuts[0])
-            frames = _describe(state, distances, ids)
-            return Found(frames, band, state.position, len(state.index), is_cut)
+            frames = [] if is_bare else _describe(state, distances, ids)
+            return Found(ids, distances, frames, band, state.position, len(state.index), is_cut)
 
     def frame(self, frame: int) -> FoundFrame:
         """Return a frame of the gallery, distance 0; NotFoundError if it is not there."""
@@ -280,6 +287,21 @@ class Gallery:
             state = self._ready()
             state.columns.time_ms(frame)
             return _describe(state, np.zeros(1, np.int32), np.array([frame], np.int64))[0]
+
+    def find(self, frames: Sequence[int], code: Codes | None = None) -> tuple[list[FoundFrame], LogPosition]:
+        """Return what is known of those of some frames that are there, in their order, and the position.
+
+        Args:
+            frames: Their ids; one that comes twice is returned twice.
+            code: uint8 [ceil(bits / 8)], what distances are to; without it they are 0.
+        """
+        with self._lock.reading():
+            state = self._ready()
+            ids = np.array([frame for frame in frames if state.columns.holds(frame)], np.int64)
+            distances = np.zeros(len(ids), np.int32)
+            if code is not None and len(ids):
+                distances = np.bitwise_count(state.index.codes_of(ids) ^ code).sum(axis=1, dtype=np.int32)
+            return _describe(state, distances, ids), state.position
 
     def look(self, read: Callable[[Index, Columns], T]) -> tuple[T, LogPosition]:
         """Return what a function makes of the index and the columns, and the position at which both stood.

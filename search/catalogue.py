@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import redis
 
@@ -13,7 +13,7 @@ from encoder.pictures import encode_jpeg, encode_png
 from encoder.scaling import Image, scale_short_side
 from encoder.video import grab_frame
 from hashreel.errors import BehindError, DecodeError, NotFoundError
-from hashreel.schemas import Answer, Tags, VideoModel, Videos
+from hashreel.schemas import FrameModel, HitModel, Tags, VideoModel, Videos, WatchHit
 from indexer.generations import Generations
 from indexer.members import Members, name_at
 from indexer.records import VideoRecord
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from indexer.store import Store
 
 __all__ = ["Catalogue"]
+
+Frame = TypeVar("Frame", HitModel, FrameModel, WatchHit)
 
 
 class Catalogue(Galleries):
@@ -117,16 +119,21 @@ class Catalogue(Galleries):
         self._thumbnails.drop(record.id)
         self._kept.drop(record.id)
 
-    def with_members(self, answer: Answer) -> Answer:
-        """Return an answer whose hits in folders and archives of pictures name the file inside."""
-        if answer.stale or not answer.hits:
-            return answer
+    def with_members(self, frames: Sequence[Frame]) -> list[Frame]:
+        """Return frames of which those in folders and archives of pictures name the file inside."""
+        members = self.members_at([(frame.video, frame.time_ms) for frame in frames])
+        return [
+            frame if member is None else frame.model_copy(update={"member": member})
+            for frame, member in zip(frames, members, strict=True)
+        ]
+
+    def members_at(self, places: Sequence[tuple[int, int]]) -> list[str | None]:
+        """Return the files inside at some places (video, time in ms); None in videos, and while Redis is away."""
         try:
-            names = self._members.names(hit.video for hit in answer.hits)
+            names = self._members.names(video for video, _ in places)
         except redis.RedisError:
-            return answer  # without Redis the answer is right, and lacks the names
-        hits = [hit.model_copy(update={"member": _member_of(names[hit.video], hit.time_ms)}) for hit in answer.hits]
-        return answer.model_copy(update={"hits": hits}) if any(names.values()) else answer
+            return [None] * len(places)  # what was found is right, and lacks the names
+        return [_member_of(names[video], time_ms) for video, time_ms in places]
 
     def _frame_picture(self, record: VideoRecord, time_ms: int, short_side: int | None = None) -> Image:
         """Return a frame of a video, uint8 [h, w, 3]; NotFoundError if its source is gone or was changed."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import redis
@@ -21,17 +21,27 @@ from hashreel.errors import (
     TooLargeError,
     UnavailableError,
 )
-from hashreel.schemas import Answer, ClipAnswer, ClipOptions, Health, Query, SearchRequest
+from hashreel.schemas import (
+    Answer,
+    ClipAnswer,
+    ClipOptions,
+    FramesRequest,
+    Health,
+    IdsAnswer,
+    Query,
+    SearchRequest,
+)
 from indexer.columns import Columns, Filter
 from indexer.gallery import Found, FoundFrame, Gallery
 from indexer.index import Index
 from indexer.records import Generation
 from search.clips import clip_answer, encode_clip
 from search.feedback import refine
+from search.looking_up import LookingUp
 from search.masks import Masks
 from search.query_pictures import query_picture
-from search.rankings import by_areas, by_weights
-from search.replies import EncodedQuery, answer_of, concept_mask, filter_of
+from search.rankings import Ranked, by_areas, by_weights
+from search.replies import EncodedQuery, Told, answer_of, concept_mask, filter_of, ids_of
 from search.upkeep import IndexUpkeep
 from search.watching import Watching
 
@@ -41,7 +51,7 @@ if TYPE_CHECKING:
 __all__ = ["SearchEngine"]
 
 
-class SearchEngine(Masks, Watching, IndexUpkeep):
+class SearchEngine(Masks, Watching, LookingUp, IndexUpkeep):
     """Answers queries over the collections of one store, and looks after them (``search.ports.EnginePort``).
 
     Args:
@@ -51,22 +61,35 @@ class SearchEngine(Masks, Watching, IndexUpkeep):
     """
 
     def search(self, request: SearchRequest) -> Answer:
-        """Answer one query; hits in albums of pictures name the file inside. Errors as :meth:`_answer`."""
-        return self.with_members(self._answer(request))
-
-    def _answer(self, request: SearchRequest) -> Answer:
-        """Answer one query.
+        """Answer one query; hits in albums of pictures name the file inside.
 
         Raises:
             BadInputError: If the picture, code or an option is not acceptable.
+            TooLargeError: If more hits are asked for than one answer may have.
             NotFoundError: If there is no such frame or collection.
             BehindError: If ``min_position`` is not reached in time.
         """
-        if request.top > self._settings.max_top:
-            raise TooLargeError(
-                f"top is {request.top}; this service answers with at most {self._settings.max_top} hits (max_top, "
-                "HASHREEL_MAX_TOP)"
-            )
+        self._check_top(request.top, "max_top")
+        answer = answer_of(*self._found(request, is_bare=False))
+        return answer if answer.stale else answer.model_copy(update={"hits": self.with_members(answer.hits)})
+
+    def search_ids(self, request: SearchRequest) -> IdsAnswer:
+        """Answer one query with ids and distances alone; errors as :meth:`search`."""
+        self._check_top(request.top, "max_top_ids")
+        return ids_of(*self._found(request, is_bare=True))
+
+    def _check_top(self, top: int, setting: Literal["max_top", "max_top_ids"]) -> None:
+        limit: int = getattr(self._settings, setting)
+        if top <= limit:
+            return
+        more = f"; /v1/search/ids gives up to {self._settings.max_top_ids} ids and distances"
+        raise TooLargeError(
+            f"top is {top}; this service answers with at most {limit} hits ({setting}, HASHREEL_{setting.upper()})"
+            + (more if setting == "max_top" else "")
+        )
+
+    def _found(self, request: SearchRequest, *, is_bare: bool) -> tuple[Found, Generation, EncodedQuery, Told]:
+        """Return what a query finds, and all else that its answer says; ``is_bare`` for ids and distances alone."""
         request = request.model_copy(update={"query": self.fetched(request.query)})
         gallery = self._gallery(request.collection)
         if request.query.frame is not None or request.more or request.less:
@@ -79,31 +102,21 @@ class SearchEngine(Masks, Watching, IndexUpkeep):
             filter_of(request, gallery.generation), gallery, request.include_suppressed
         )
         suppressed = self._count_suppressed(filter_, gallery)
+        scores: list[float] | None = None
         if query.weights is not None or request.query.is_empty:
-            found, scores = self._ranked(request, query, gallery, filter_)
-            search_ms = 1000 * (time.perf_counter() - begun)
-            return answer_of(
-                found,
-                gallery.generation,
-                query,
-                behind=behind,
-                stale=stale,
-                search_ms=search_ms,
-                scores=scores,
-                suppressed=suppressed,
+            found, scores = self._ranked(request, query, gallery, filter_, is_bare=is_bare)
+        else:
+            found = gallery.search(
+                query.code,
+                request.top,
+                radius=request.radius,
+                filter_=filter_,
+                is_grouped=request.group_by == "video",
+                outputs=query.outputs,
+                is_bare=is_bare,
             )
-        found = gallery.search(
-            query.code,
-            request.top,
-            radius=request.radius,
-            filter_=filter_,
-            is_grouped=request.group_by == "video",
-            outputs=query.outputs,
-        )
-        search_ms = 1000 * (time.perf_counter() - begun)
-        return answer_of(
-            found, gallery.generation, query, behind=behind, stale=stale, search_ms=search_ms, suppressed=suppressed
-        )
+        told = Told(behind, stale, 1000 * (time.perf_counter() - begun), scores, suppressed)
+        return found, gallery.generation, query, told
 
     def search_clip(self, path: Path, options: ClipOptions) -> ClipAnswer:
         """Return which stretches of which videos a clip's file matches.
@@ -122,7 +135,9 @@ class SearchEngine(Masks, Watching, IndexUpkeep):
         own = Filter(options.videos, options.tags or None, options.between, options.exclude_video)
         filter_ = self._filter_without_suppressed(own, gallery, options.include_suppressed) or own
         answer = clip_answer(clip, gallery, options, filter_, behind=behind, stale=stale)
-        return answer.model_copy(update={"suppressed": self._count_suppressed(filter_, gallery)})
+        stretches = answer.stretches if stale else self._named(answer.stretches, gallery)
+        suppressed = self._count_suppressed(filter_, gallery)
+        return answer.model_copy(update={"suppressed": suppressed, "stretches": stretches})
 
     def _encoded(self, request: SearchRequest, gallery: Gallery) -> EncodedQuery:
         query, is_picture = request.query, request.query.image is not None
@@ -152,7 +167,7 @@ class SearchEngine(Masks, Watching, IndexUpkeep):
         return replace(query, code=code, weights=weights, outputs=None)
 
     def _ranked(
-        self, request: SearchRequest, query: EncodedQuery, gallery: Gallery, filter_: Filter | None
+        self, request: SearchRequest, query: EncodedQuery, gallery: Gallery, filter_: Filter | None, *, is_bare: bool
     ) -> tuple[Found, list[float]]:
         """Return frames in another order than by distance: by weights, or by the areas of concepts."""
         is_grouped = request.group_by == "video"
@@ -162,13 +177,14 @@ class SearchEngine(Masks, Watching, IndexUpkeep):
             mask = concept_mask(request.concepts or (), gallery.generation)
             ranking = by_areas(mask, request.top, is_grouped=is_grouped)
 
-        def read(index: Index, columns: Columns) -> tuple[list[FoundFrame], list[float], int]:
+        def read(index: Index, columns: Columns) -> tuple[Ranked, list[FoundFrame], int]:
             allowed = columns.allowed(filter_) if filter_ else None
             ranked = ranking(index, columns, allowed)
-            return gallery.describe(ranked.frames, ranked.distances), ranked.scores.tolist(), len(index)
+            frames = [] if is_bare else gallery.describe(ranked.frames, ranked.distances)
+            return ranked, frames, len(index)
 
-        (frames, scores, size), position = gallery.look(read)
-        return Found(frames, 0, position, size), scores
+        (ranked, frames, size), position = gallery.look(read)
+        return Found(ranked.frames, ranked.distances, frames, 0, position, size), ranked.scores.tolist()
 
     def _model_of(self, generation: Generation) -> Model:
         """Return the model that made a generation's codes."""
@@ -196,7 +212,7 @@ class SearchEngine(Masks, Watching, IndexUpkeep):
             code, outputs if with_outputs else None, 1000 * (decoded - started), 1000 * (encoded - decoded)
         )
 
-    def _catch_up(self, gallery: Gallery, request: SearchRequest | ClipOptions) -> tuple[bool, bool]:
+    def _catch_up(self, gallery: Gallery, request: SearchRequest | ClipOptions | FramesRequest) -> tuple[bool, bool]:
         """Wait for the log as asked; return (behind, stale)."""
         wait_s = self._settings.consistency_wait_ms / 1000
         if not gallery.is_ready:

@@ -20,7 +20,10 @@ from hashreel.schemas import (
     EvaluationModel,
     EvaluationRequest,
     Failures,
+    Frames,
+    FramesRequest,
     Health,
+    IdsAnswer,
     ImportedVideos,
     IndexStatus,
     IndexVerification,
@@ -118,6 +121,12 @@ class EnginePort(Protocol):
 
     def search(self, request: SearchRequest) -> Answer:
         """Answer one query."""
+
+    def search_ids(self, request: SearchRequest) -> IdsAnswer:
+        """Answer one query with ids and distances alone."""
+
+    def look_up(self, request: FramesRequest) -> Frames:
+        """Return what is known of frames, in the order in which they are asked for."""
 
     def search_clip(self, path: Path, options: ClipOptions) -> ClipAnswer:
         """Return which stretches of which videos a clip's file matches."""

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from encoder.codes import Codes, code_to_hex
 from hashreel.errors import BadInputError
-from hashreel.schemas import Answer, ConceptArea, HitModel, Policy, Position, SearchRequest, VideoModel, Warn
+from hashreel.schemas import (
+    Answer,
+    ConceptArea,
+    FrameModel,
+    HitModel,
+    IdsAnswer,
+    Policy,
+    Position,
+    SearchRequest,
+    VideoModel,
+    Warn,
+)
 from indexer.areas import area_levels
 from indexer.columns import Filter
 from indexer.gallery import Found, FoundFrame
 from indexer.records import Generation, VideoRecord
 
-__all__ = ["EncodedQuery", "answer_of", "concept_mask", "filter_of", "video_model"]
+__all__ = ["EncodedQuery", "Told", "answer_of", "concept_mask", "filter_of", "frame_model", "ids_of", "video_model"]
 
 
 @dataclass(frozen=True)
@@ -61,50 +73,81 @@ def concept_mask(names: Sequence[str], generation: Generation) -> int:
     return sum(1 << known[name] for name in set(names))
 
 
-def answer_of(
-    found: Found,
-    generation: Generation,
-    query: EncodedQuery,
-    *,
-    behind: bool,
-    stale: bool,
-    search_ms: float,
-    scores: Sequence[float] | None = None,
-    suppressed: int = 0,
-) -> Answer:
-    """Return an answer in its wire form; ``scores`` are what the order goes by, where that is not the distance."""
-    told = scores if scores is not None else [None] * len(found.frames)
-    return Answer(
-        hits=[_hit(frame, generation.concepts, score) for frame, score in zip(found.frames, told, strict=True)],
-        code=code_to_hex(query.code),
-        bits=generation.bits,
-        fingerprint=generation.fingerprint,
-        position=Position(generation=generation.id, log_id=found.position.log_id),
-        behind=behind,
-        stale=stale,
-        tie_band=found.tie_band,
-        tie_band_truncated=found.is_band_cut,
-        suppressed=suppressed,
-        gallery=found.size,
-        decode_ms=round(query.decode_ms, 3),
-        encode_ms=round(query.encode_ms, 3),
-        search_ms=round(search_ms, 3),
+@dataclass(frozen=True)
+class Told:
+    """What an answer says beside its hits.
+
+    Attributes:
+        scores: What the order goes by, where that is not the distance.
+        suppressed: Frames that the suppression list left out.
+    """
+
+    behind: bool
+    stale: bool
+    search_ms: float
+    scores: Sequence[float] | None = None
+    suppressed: int = 0
+
+
+def answer_of(found: Found, generation: Generation, query: EncodedQuery, told: Told) -> Answer:
+    """Return an answer in its wire form."""
+    scores = told.scores if told.scores is not None else [None] * len(found.frames)
+    hits = [
+        HitModel(**_known(frame, generation.concepts), distance=frame.distance, score=_rounded(score))
+        for frame, score in zip(found.frames, scores, strict=True)
+    ]
+    return Answer(hits=hits, **_facts(found, generation, query, told))
+
+
+def ids_of(found: Found, generation: Generation, query: EncodedQuery, told: Told) -> IdsAnswer:
+    """Return an answer in its wire form, without what is known of each frame."""
+    return IdsAnswer(
+        frame_ids=list(map(str, found.ids.tolist())),
+        distances=found.distances.tolist(),
+        scores=None if told.scores is None else [round(score, 4) for score in told.scores],
+        **_facts(found, generation, query, told),
     )
 
 
-def _hit(frame: FoundFrame, names: Sequence[str], score: float | None) -> HitModel:
+def frame_model(frame: FoundFrame, generation: Generation, *, with_distance: bool) -> FrameModel:
+    """Return a frame in its wire form."""
+    distance = frame.distance if with_distance else None
+    return FrameModel(**_known(frame, generation.concepts), distance=distance)
+
+
+def _facts(found: Found, generation: Generation, query: EncodedQuery, told: Told) -> dict[str, Any]:
+    return {
+        "code": code_to_hex(query.code),
+        "bits": generation.bits,
+        "fingerprint": generation.fingerprint,
+        "position": Position(generation=generation.id, log_id=found.position.log_id),
+        "behind": told.behind,
+        "stale": told.stale,
+        "tie_band": found.tie_band,
+        "tie_band_truncated": found.is_band_cut,
+        "suppressed": told.suppressed,
+        "gallery": found.size,
+        "decode_ms": round(query.decode_ms, 3),
+        "encode_ms": round(query.encode_ms, 3),
+        "search_ms": round(told.search_ms, 3),
+    }
+
+
+def _known(frame: FoundFrame, names: Sequence[str]) -> dict[str, Any]:
     seen = [ConceptArea(name=n, area=round(float(a), 3)) for n, a in zip(names, frame.areas, strict=False) if a > 0]
-    return HitModel(
-        video=frame.video,
-        source=frame.source,
-        time_ms=frame.time_ms,
-        distance=frame.distance,
-        frame_id=str(frame.frame_id),
-        code=code_to_hex(frame.code),
-        score=None if score is None else round(score, 4),
-        tags=frame.tags,
-        concepts=sorted(seen, key=lambda concept: -concept.area),
-    )
+    return {
+        "video": frame.video,
+        "source": frame.source,
+        "time_ms": frame.time_ms,
+        "frame_id": str(frame.frame_id),
+        "code": code_to_hex(frame.code),
+        "tags": frame.tags,
+        "concepts": sorted(seen, key=lambda concept: -concept.area),
+    }
+
+
+def _rounded(score: float | None) -> float | None:
+    return None if score is None else round(score, 4)
 
 
 def video_model(record: VideoRecord) -> VideoModel:

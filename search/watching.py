@@ -200,7 +200,7 @@ class Watching(WatchKeeping):
             kept += [hit for hit in page if _state(hit) == (state or _state(hit)) and not _is_in(muted, hit.frame_id)]
             cursor = page[-1].place
         more, kept = len(kept) > limit, kept[:limit]
-        return WatchHits(hits=self._hit_models(kept), next=kept[-1].place if more else None)
+        return WatchHits(hits=self.with_members(self._hit_models(kept)), next=kept[-1].place if more else None)
 
     def _muted(self, generation: Generation) -> Ranges | None:
         try:

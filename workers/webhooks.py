@@ -17,6 +17,8 @@ import redis
 from hashreel.errors import NotFoundError
 from hashreel.webhooks import Outcome, headers_of, send
 from indexer.deliveries import Deliveries, Delivery
+from indexer.members import Members
+from indexer.store import printable
 from indexer.watches import Watches, WatchRecord
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ class WebhookSender:
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
         self._settings = settings
-        self._watches, self._deliveries = Watches(store), Deliveries(store)
+        self._watches, self._deliveries, self._members = Watches(store), Deliveries(store), Members(store)
 
     def run(self, stop: threading.Event) -> None:
         """Send until told to stop; a try that goes on then is finished by nobody and repeated by the next sender."""
@@ -112,6 +114,7 @@ class WebhookSender:
                     "frame_id": str(frame),
                     "video": frame >> 32,
                     "source": record.source if record is not None else "",
+                    "member": printable(member) if (member := self._members.name(frame >> 32, time_ms)) else None,
                     "tags": record.tags if record is not None else {},
                     "time_ms": time_ms,
                     "distance": distance,

@@ -33,6 +33,7 @@ COMMANDS = {
     "ingest": Command("ingest", "Index the videos of a folder once they are complete, also those that come later."),
     "upload": Command("upload", "Send videos of this machine to the service and index them."),
     "search": Command("search", "Find the moments that look like a picture, a frame or a code."),
+    "frames": Command("frames", "Say what is known of frames by their ids: source, time, distance to a code."),
     "evidence": Command("evidence", "Pack hits as evidence: frames, checksums, times, how they were found."),
     "suppress": Command("suppress", "Leave frames like an example (intros, logos) out of answers."),
     "watch": Command("watch", "Save queries that run on everything that is indexed; list their hits."),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from hashreel.cli.frames import print_ids
 from hashreel.cli.options import (
     client_options,
     connect,
@@ -23,6 +24,7 @@ from hashreel.cli.reports import clock
 from hashreel.cli.search_clip import PREFIX, search_clip
 from hashreel.cli.texts import print_csv
 from hashreel.errors import HashreelError
+from hashreel.schemas import IdsAnswer
 
 if TYPE_CHECKING:
     from hashreel.client import Client, Hits
@@ -62,6 +64,7 @@ CSV_COLUMNS = ("rank", "distance", "video", "source", "time_ms", "frame_id", "co
 @click.option("--collection", help="Collection to search.")
 @click.option("--pictures/--no-pictures", default=None, help="Thumbnails in the terminal.  [default: where it can]")
 @click.option("--open", "opens_page", is_flag=True, help="Show the hits on the service's page, in the browser.")
+@click.option("--ids", "only_ids", is_flag=True, help="Only frame ids and distances: for many hits at once.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print the hits as CSV.")
 @client_options
 @json_option
@@ -84,6 +87,7 @@ def cli(
     collection: str | None,
     pictures: bool | None,
     opens_page: bool,
+    only_ids: bool,
     as_csv: bool,
     url: str | None,
     data: Path | None,
@@ -104,7 +108,7 @@ def cli(
         _refuse_with_clips(
             {"--radius": radius, "--box": box, "--group": group, "--concept": concepts, "--min-area": min_area,
              "--exclude-self": exclude_self, "--more": more, "--less": less,
-             "--open": opens_page, "--ties": ties != "id"}
+             "--open": opens_page, "--ids": only_ids, "--ties": ties != "id"}
         )  # fmt: skip
         options = {
             "tags": parse_tag_filter(tags),
@@ -116,8 +120,11 @@ def cli(
         with connect(url, data, api_key) as client:
             search_clip(client, query, top, options, as_json=as_json, as_csv=as_csv)
         return
+    if only_ids and (opens_page or pictures):
+        raise click.UsageError(f"{'--open' if opens_page else '--pictures'} does not go with --ids")
     with connect(url, data, api_key) as client:
-        hits = client.search(
+        search = client.search_ids if only_ids else client.search
+        hits = search(
             query,
             top=top,
             radius=radius,
@@ -135,6 +142,9 @@ def cli(
             ties=ties,
             collection=collection,
         )
+        if isinstance(hits, IdsAnswer):
+            print_json(hits) if as_json else print_ids(hits, as_csv=as_csv)
+            return
         if as_json:
             print_json(hits.answer)
         elif as_csv:

@@ -26,6 +26,7 @@ from hashreel.client.connection import client_options, request_options
 from hashreel.client.evaluation_calls import EvaluationOptions, TruthLike
 from hashreel.client.evaluation_jobs import AsyncEvaluationJob
 from hashreel.client.exchange import Exchange, Outcome, Step, answers_of, check_url, exchange
+from hashreel.client.frame_methods import AsyncFrameMethods
 from hashreel.client.job_waits import ENDED, JobView, Progress, shown
 from hashreel.client.key_calls import KeyOptions
 from hashreel.client.local import LocalStack, absolute_sources, join_stack
@@ -60,7 +61,7 @@ __all__ = ["AsyncClient", "AsyncJob"]
 T = TypeVar("T")
 
 
-class AsyncClient(AsyncMediaMethods, AsyncWatchMethods):
+class AsyncClient(AsyncFrameMethods, AsyncMediaMethods, AsyncWatchMethods):
     """Talks to a Hashreel service from asyncio; arguments, results and errors are those of ``Client``.
 
     Args:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from hashreel.errors import ForbiddenError, NotFoundError
-from hashreel.schemas import Answer, Collections, Failures, SearchRequest, Videos
+from hashreel.schemas import Answer, Collections, Failures, Frames, FramesRequest, IdsAnswer, SearchRequest, Videos
 from search.access.callers import check_collection, current_visit
 from search.access.rates import RateLimit
 
@@ -57,18 +57,39 @@ class ScopedEngine(_Scoped):
 
     def search(self, request: SearchRequest) -> Answer:
         """Answer one query, and leave a note of it for the audit log."""
+        self._count(request)
+        answer: Answer = self._target.search(request)
+        self._note(request, answer, len(answer.hits))
+        return answer
+
+    def search_ids(self, request: SearchRequest) -> IdsAnswer:
+        """Answer one query with ids alone, and leave a note of it for the audit log."""
+        self._count(request)
+        answer: IdsAnswer = self._target.search_ids(request)
+        self._note(request, answer, len(answer.frame_ids))
+        return answer
+
+    def look_up(self, request: FramesRequest) -> Frames:
+        """Look frames up, and leave a note of it for the audit log; another collection's are missing."""
+        self._check(request.collection)
+        found: Frames = self._target.look_up(request)
+        note = {"kind": "ids", "collection": request.collection or self._default, "hits": len(found.frames)}
+        current_visit().notes.setdefault("searches", []).append(note)
+        return found
+
+    def _count(self, request: SearchRequest) -> None:
         visit = current_visit()
         visit.queries += 1
         if visit.queries > 1:  # the first is counted as the request itself
             self._rates.take(visit.caller.id)
         self._check(request.collection)
-        answer: Answer = self._target.search(request)
+
+    def _note(self, request: SearchRequest, answer: Answer | IdsAnswer, hits: int) -> None:
         kinds = (name for name in ("image", "url", "frame", "code") if getattr(request.query, name) is not None)
         kind = next(kinds, "concepts")
         note = {"kind": kind, "code": answer.code, "collection": request.collection or self._default}
         note |= {"url": request.query.url} if request.query.url else {}
-        visit.notes.setdefault("searches", []).append({**note, "hits": len(answer.hits)})
-        return answer
+        current_visit().notes.setdefault("searches", []).append({**note, "hits": hits})
 
     def search_clip(self, path: Any, options: Any) -> Any:
         """Find a clip, and leave a note of it for the audit log."""

@@ -30,6 +30,10 @@ ANSWER = {
     "gallery": 27000,
     "search_ms": 0.02,
 }
+IDS = {name: value for name, value in ANSWER.items() if name != "hits"} | {
+    "frame_ids": ["30064771155"],
+    "distances": [2],
+}
 STRETCH = {
     "video": 7,
     "source": "archive/news.mp4",
@@ -170,7 +174,15 @@ EXAMPLES: dict[str, Document] = {
     "EvaluationRequest": {"truth": "path,concept\narchive/news.mp4,studio\n", "top": [10, 50], "by": "mary"},
     "Evaluations": {"evaluations": [EVALUATION]},
     "Failures": {"failures": [FAILURE], "total": 1},
+    "Frames": {
+        "frames": [HIT],
+        "missing": ["30064771073"],
+        "bits": 48,
+        "fingerprint": FINGERPRINT,
+        "position": POSITION,
+    },
     "Health": HEALTH,
+    "IdsAnswer": IDS,
     "ImportedVideos": {"videos": [12, 13], "present": [7]},
     "IndexStatus": INDEX,
     "IndexVerification": {"equal": True, "frames": 27000},

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from hashreel.schemas import Answer, Health, Query
+from hashreel.schemas import Answer, Health, IdsAnswer, Query
 from search.http.problems import EXPECTED
 from search.ports import EnginePort, QueuePort
 
@@ -53,7 +53,7 @@ class Metrics:
         units = Gauge("hashreel_units", "Units of work by state.", ["state"], registry=self.registry)
         self._units = {state: units.labels(state) for state in ("queued", "running")}
 
-    def answered(self, query: Query, answer: Answer, seconds: float) -> None:
+    def answered(self, query: Query, answer: Answer | IdsAnswer, seconds: float) -> None:
         """Record one answered query.
 
         Args:

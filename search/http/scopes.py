@@ -10,7 +10,8 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 # The page itself, the list of addresses and the probes tell nothing about the archive.
 PUBLIC = frozenset({"/", "/healthz", "/readyz", "/openapi.json"})
 SEARCHES = "/v1/search"
-READS = (SEARCHES, "/v1/evidence")  # they send a document, and change nothing
+LOOK_UP = "/v1/frames"
+READS = (SEARCHES, "/v1/evidence", LOOK_UP)  # they send a document, and change nothing
 FOR_ADMINS = ("/v1/keys", "/v1/audit")
 CHANGED_BY_ADMINS = ("/v1/collections", "/v1/index", "/v1/videos/relocate")
 SESSION = "/v1/session"
@@ -41,7 +42,7 @@ def needed_scope(path: str, method: str) -> Scope | None:
 
 def action_of(path: str, method: str) -> AuditAction | None:
     """Return what the audit log calls a request to a route; None for what is not recorded (listing, probing)."""
-    if path.startswith(SEARCHES):
+    if path.startswith(SEARCHES) or path == LOOK_UP:
         return "search"
     if path.endswith(EXPORTS) or "/evidence" in path:
         return "export"

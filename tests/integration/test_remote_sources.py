@@ -15,7 +15,8 @@ from PIL import Image as PillowImage
 from web_files import Web, web_files
 
 from encoder.clips import generate_clip
-from hashreel.schemas import Failure, JobModel, Query, SearchRequest
+from encoder.video import grab_frame
+from hashreel.schemas import ClipOptions, Failure, FramesRequest, JobModel, Query, SearchRequest, WatchRequest
 from indexer.records import VideoRecord
 from search.engine import SearchEngine
 
@@ -167,6 +168,11 @@ def test_archive_by_url_and_by_path_names_the_very_file_of_a_hit(farm: Farm, web
             (sources[2], 0): "größe/0.png",
             (sources[2], 1000): "größe/1.png",
         }
+        found = engine.look_up(FramesRequest(frames=[hit.frame_id for hit in hits]))
+        assert [frame.file for frame in found.frames] == [hit.file for hit in hits]
+        watch = engine.add_watch(WatchRequest(queries=[Query(code="00" * 6)], radius=48))
+        seen = engine.watch_hits(watch.id).hits
+        assert {(hit.frame_id, hit.member) for hit in seen} == {(hit.frame_id, hit.member) for hit in hits}
         by_file = {hit.file: int(hit.frame_id) for hit in hits}
         # The picture of a hit is that file's, whatever came into the folder since.
         PillowImage.new("RGB", (48, 48), "red").save(folder / "frame1.png")
@@ -175,6 +181,21 @@ def test_archive_by_url_and_by_path_names_the_very_file_of_a_hit(farm: Farm, web
             assert shown.getpixel((5, 5)) == colour
     finally:
         engine.close()
+
+
+def test_a_clip_that_matches_an_album_names_the_file_in_the_middle(farm: Farm, tmp_path: Path) -> None:
+    clip, album = tmp_path / "clip.mp4", farm.folder / "clips" / "album"
+    generate_clip(clip, seed=5, seconds=8.0, size=(96, 72), fps=8)
+    album.mkdir()
+    for second in range(8):
+        PillowImage.fromarray(grab_frame(clip, 1000 * second).image).save(album / f"{second} s.png")
+    assert run(farm, "clips/album").counts.indexed == 1
+    engine = SearchEngine(farm.store, farm.settings, lambda _: farm.model)
+    try:
+        stretch = engine.search_clip(clip, ClipOptions(top=1)).stretches[0]
+    finally:
+        engine.close()
+    assert stretch.member == f"{int(stretch.frame_id) & 0xFFFFF} s.png"
 
 
 def test_long_album_is_cut_into_chunks(farm: Farm, web: Web) -> None:

@@ -37,8 +37,12 @@ from hashreel.schemas import (
     EvaluationRequest,
     Failure,
     Failures,
+    FrameModel,
+    Frames,
+    FramesRequest,
     Health,
     HitModel,
+    IdsAnswer,
     JobCounts,
     JobModel,
     JobVideos,
@@ -182,6 +186,24 @@ class MemoryEngine(MemoryWatches):
             search_ms=0.2,
         )
 
+    def search_ids(self, request: SearchRequest) -> IdsAnswer:
+        answer = self.search(request)
+        ids, distances = [hit.frame_id for hit in answer.hits], [hit.distance for hit in answer.hits]
+        return IdsAnswer(**answer.model_dump(exclude={"hits"}), frame_ids=ids, distances=distances)
+
+    def look_up(self, request: FramesRequest) -> Frames:
+        self._collection(request.collection)
+        there = {str(frame.id): frame for frame in self.frames}
+        found = [there[frame] for frame in request.frames if frame in there]
+        code = None if request.code is None else bytes.fromhex(request.code)
+        return Frames(
+            frames=[self._hit(None if code is None else distance(code, frame.code), frame) for frame in found],
+            missing=[frame for frame in request.frames if frame not in there],
+            bits=BITS,
+            fingerprint="f" * 64,
+            position=self._position(),
+        )
+
     def _code(self, request: SearchRequest) -> bytes:
         query = request.query
         if query.code is not None:
@@ -221,9 +243,9 @@ class MemoryEngine(MemoryWatches):
                 continue
             yield frame
 
-    def _hit(self, far: int, frame: Frame) -> HitModel:
+    def _hit(self, far: int | None, frame: Frame) -> FrameModel:
         video = self.catalogue[frame.video]
-        return HitModel(
+        return (FrameModel if far is None else HitModel)(
             video=frame.video,
             source=video.source,
             time_ms=frame.time_ms,

@@ -1,4 +1,4 @@
-"""/v1/frames: pictures of indexed frames."""
+"""/v1/frames: indexed frames, and pictures of them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from hashreel.schemas import Frames, FramesRequest
 from search.http.byte_ranges import matches
 from search.http.parts import FrameNumber, PartsDep
 from search.http.problems import problems
@@ -25,6 +26,15 @@ def _pictures(media_type: str) -> dict[int | str, dict[str, Any]]:
         200: {"description": "The picture", "content": content},
         304: {"description": "The copy of the ETag in If-None-Match is right"},
     }
+
+
+@router.post("", response_model=Frames, responses=problems(404, 409, 413, 422, 503), summary="Look frames up")
+def look_up(request: FramesRequest, parts: PartsDep) -> Response:
+    """Return what is known of frames by their ids: source, time, tags, concepts, and the distance to a code.
+
+    Ids without a frame in the collection come back in `missing`.
+    """
+    return Response(parts.engine.look_up(request).model_dump_json(), media_type="application/json")
 
 
 @router.get(

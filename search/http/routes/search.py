@@ -14,7 +14,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.responses import Response
 
 from hashreel.errors import BadInputError, HashreelError, TooLargeError
-from hashreel.schemas import Answer, Batch, BatchItem, BatchRequest, SearchRequest
+from hashreel.schemas import Answer, Batch, BatchItem, BatchRequest, IdsAnswer, SearchRequest
 from search.http.form_options import FORM_FIELDS, options_from_form
 from search.http.parts import Parts, PartsDep
 from search.http.problems import problem_of, problems, request_id_of
@@ -31,6 +31,18 @@ FAILURES = problems(400, 403, 404, 409, 413, 422, 503)
 def search(request: SearchRequest, parts: PartsDep) -> Response:
     """Answer one query; hits are ordered by (distance, frame id)."""
     return _json(_answer(parts, request))
+
+
+@router.post("/ids", response_model=IdsAnswer, responses=FAILURES, summary="Search for ids and distances alone")
+def search_ids(request: SearchRequest, parts: PartsDep) -> Response:
+    """Answer one query with the ids and distances of its hits, in the same order: for many hits at once.
+
+    `top` may be larger than elsewhere. `POST /v1/frames` tells more of those that are looked at.
+    """
+    begin = time.perf_counter()
+    answer = parts.engine.search_ids(request)
+    parts.metrics.answered(request.query, answer, time.perf_counter() - begin)
+    return _json(answer)
 
 
 @router.post(
@@ -99,5 +111,5 @@ def _plain(form: FormData) -> list[tuple[str, str]]:
     return [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
 
 
-def _json(document: Answer | Batch) -> Response:
+def _json(document: Answer | IdsAnswer | Batch) -> Response:
     return Response(document.model_dump_json(), media_type="application/json")

@@ -80,6 +80,7 @@ TABLE = {
     "POST /v1/collections/{name}/cutover": admin(send=body({"generation": "2"}), good=(409,)),  # it is the live one
     "POST /v1/collections/{name}/rollback": admin(good=(409,)),  # nothing was cut over to
     "POST /v1/search": read(send=body(CODE | THEIRS)),
+    "POST /v1/search/ids": read(send=body(CODE | THEIRS)),
     "POST /v1/search/batch": read(send=body({"requests": [CODE | THEIRS]}), told=(200,)),  # a problem in its place
     "POST /v1/search/image": read(THEIRS, send={"files": {"image": "picture"}}),
     "POST /v1/search/clip": read(THEIRS, send={"files": {"clip": "clip"}}),
@@ -90,6 +91,7 @@ TABLE = {
     "GET /v1/videos/{video_id}/source": read(),
     "PATCH /v1/videos/{video_id}/tags": write(send=body({"tags": {"seen": "yes"}})),
     "POST /v1/videos/relocate": admin(send=body({"video": 2, "new": "clips/film.mp4", "dry_run": True} | THEIRS)),
+    "POST /v1/frames": read(send=body({"frames": ["{frame_id}"]} | THEIRS)),
     "GET /v1/frames/{frame_id}/thumbnail": read(),
     "GET /v1/frames/{frame_id}/mask": read(good=(404,)),  # the model does not segment
     "GET /v1/failures": read({"job": "{job_id}"}),

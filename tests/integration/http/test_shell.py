@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from memory_service import Switch
 
 from hashreel import Client
@@ -100,6 +100,30 @@ def test_jobs_are_listed_watched_and_deleted(service):
     assert run("jobs", "delete", "job-1") == "deleted 1\n"
     done = CliRunner().invoke(cli, ["jobs", "show", "job-1", "--url", service.url])
     assert done.exit_code == 1
+
+
+def test_ids_are_printed_first_and_what_is_known_of_them_later(service):
+    def invoke(service, *words: str, exit_code: int = 0, input: str | None = None) -> Result:
+        done = CliRunner().invoke(cli, [*words, "--url", service.url], input=input)
+        assert done.exit_code == exit_code, done.output
+        return done
+
+    code = "00" * 6
+    full = invoke(service, "search", f"code:{code}", "--top", "9", "--csv").stdout.splitlines()
+    ids = invoke(service, "search", f"code:{code}", "--top", "9", "--ids", "--csv").stdout.splitlines()
+    rows = [dict(zip(full[0].split(","), line.split(","), strict=True)) for line in full[1:]]
+    assert ids == ["rank,distance,frame_id", *(f"{r['rank']},{r['distance']},{r['frame_id']}" for r in rows)]
+    wanted = "\n".join(row["frame_id"] for row in rows)
+    later = invoke(service, "frames", "-", "--code", code, "--csv", input=wanted).stdout.splitlines()
+    assert later[0] == "distance,video,source,time_ms,frame_id,code,member"
+    assert later[1:] == [line.partition(",")[2] for line in full[1:]]
+    found = json.loads(invoke(service, "search", f"code:{code}", "--ids", "--json").stdout)
+    assert found["frame_ids"] == [row["frame_id"] for row in rows] + found["frame_ids"][9:]
+    lost = invoke(service, "frames", rows[0]["frame_id"], "9", exit_code=1)
+    assert rows[0]["source"] in lost.stdout
+    assert "1 frames are not in the collection: 9" in lost.stderr
+    refused = invoke(service, "search", "clip:a.mp4", "--ids", exit_code=2)
+    assert "--ids does not go with clip:FILE" in refused.stderr
 
 
 def test_sources_are_listed_in_files_and_on_standard_input(service, tmp_path: Path) -> None:
