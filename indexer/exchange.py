@@ -19,11 +19,13 @@ from numpy.typing import NDArray
 from encoder.codes import Codes, check_codes
 from hashreel.errors import BadInputError, FingerprintMismatchError
 from indexer.chunks import MAX_FRAMES, Chunk
-from indexer.exporting import FORMATS, KEPT, PLANNED, arrow_modules, export_gallery
+from indexer.exporting import COUNTS, FORMATS, KEPT, PLANNED, arrow_modules, export_gallery
 from indexer.records import Generation, NewVideo
 from indexer.store import Store
 
 __all__ = ["FORMATS", "Imported", "export_gallery", "import_gallery"]
+
+FLAWS = ("black", "blank", "frozen", "duplicate")
 
 
 @dataclass(frozen=True)
@@ -97,10 +99,21 @@ def _import_video(store: Store, generation: Generation, frames: _Frames, rows: s
     times = frames.times_ms[rows]
     planned: dict[str, str | int] = {"duration_ms": int(times[-1]) if len(times) else 0, "codec": "imported"}
     planned |= {name: video[name] for name in PLANNED if name in video}
+    planned |= _counts(video)
     bounds = [int(frames.times_ms[start]) if start < rows.stop else 0 for start in starts]
     planned |= {"chunks": len(starts), "bounds": json.dumps(bounds)}
     chunks = [_chunk(frames, slice(start, min(rows.stop, start + MAX_FRAMES)), generation) for start in starts]
     return store.add_whole(generation, new, planned, chunks, warnings=warnings)
+
+
+def _counts(video: dict[str, Any]) -> dict[str, int]:
+    """Return how many key-frames were found to be what, and computed by what, as the record keeps them."""
+    counts = {}
+    for name, prefix in COUNTS.items():
+        for kind, count in dict(video.get(name) or {}).items():
+            if (name != "found" or kind in FLAWS) and isinstance(count, int) and 0 <= count < 2**31:
+                counts[f"{prefix.decode()}{str(kind)[:100]}"] = count
+    return counts
 
 
 def _chunk(frames: _Frames, rows: slice, generation: Generation) -> Chunk:

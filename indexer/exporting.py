@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from encoder.codes import Codes, num_code_bytes
 from hashreel.errors import BadInputError, MissingExtraError
 from indexer.columns import Stretch, concatenated
-from indexer.records import Generation, VideoRecord
+from indexer.records import BY, FOUND, Generation, VideoRecord
 from indexer.snapshots import View
 
 __all__ = ["FORMAT", "FORMATS", "KEPT", "PLANNED", "arrow_modules", "export_gallery"]
@@ -31,6 +31,7 @@ BLOCK_ROWS = 1 << 16
 # What a record says of its source and that the imported video keeps.
 KEPT = ("kind", "policy", "size", "modified_ns", "content", "warnings")
 PLANNED = ("duration_ms", "width", "height", "codec", "sha256")
+COUNTS = {"found": FOUND, "runtimes": BY}  # under what they are stored: such a prefix before each kind
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def _gallery(view: View, generation: Generation, records: dict[int, VideoRecord]
 
 
 def _facts(record: VideoRecord | None) -> dict[str, Any]:
-    return {} if record is None else {name: getattr(record, name) for name in (*KEPT, *PLANNED)}
+    return {} if record is None else {name: getattr(record, name) for name in (*KEPT, *PLANNED, *COUNTS)}
 
 
 def _write_npz(gallery: _Gallery, path: Path) -> None:

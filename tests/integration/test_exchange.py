@@ -17,7 +17,7 @@ import redis
 from gallery_mirror import WAIT_S, wait_until
 from leaky_proxy import LeakyProxy
 from redis_server import RedisServer
-from stored_gallery import BITS, FINGERPRINT, fill_video, make_chunk
+from stored_gallery import BITS, FINGERPRINT, add_video, fill_video, make_chunk
 
 from hashreel.errors import BadInputError, FingerprintMismatchError
 from indexer.columns import Stretch
@@ -51,7 +51,9 @@ def fill(store: Store, generation: Generation) -> None:
         levels = rng.integers(0, 16, (20, 3), dtype=np.uint8)
         masks = ((levels > 0) << np.arange(3)).sum(axis=1, dtype=np.uint32)
         chunk = replace(make_chunk(rng, 20), concepts=masks, areas=levels)
-        fill_video(store, generation, [chunk, make_chunk(rng, 0)], tags={"n": str(number)})
+        video = add_video(store, generation, 2, tags={"n": str(number)})
+        store.commit(video, 0, chunk, found={"black": number, "frozen": 2}, runtime="torch-cpu-32")
+        store.commit(video, 1, make_chunk(rng, 0))
 
 
 def frames_of(gallery: Gallery) -> list[tuple[object, ...]]:
@@ -70,6 +72,10 @@ def test_concepts_leave_and_come_back(store: Store, tmp_path: Path, suffix: str)
         expected = frames_of(gallery)
     imported = import_gallery(store, second, path)
     assert len(imported.added) == 4
+    counted = {
+        record.tags["n"]: (record.found, record.runtimes) for record in store.find_videos(imported.added) if record
+    }
+    assert counted == {str(n): ({"black": n, "frozen": 2}, {"torch-cpu-32": 20}) for n in range(4)}
     with opened(store, second) as gallery:
         assert frames_of(gallery) == expected
         assert gallery.verify().is_equal
