@@ -251,9 +251,9 @@ def draw(lines: dict[str, list[Outcome]]) -> None:
     axes.set_xticklabels([str(gpus) for gpus in GPUS])
     axes.minorticks_off()
     axes.grid(alpha=0.3)
-    axes.legend(title="dotted: without any bend", loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
+    axes.legend(title="dotted: without any bend", loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, fontsize=9)
     figure.tight_layout()
-    figure.savefig(PLOT, metadata={"Date": None})
+    figure.savefig(PLOT, bbox_inches="tight", metadata={"Date": None})
 
 
 if __name__ == "__main__":
