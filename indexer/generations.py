@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from typing import cast
 
 from hashreel.errors import ConflictError, NotFoundError
@@ -136,8 +138,15 @@ class Generations:
                     # So that the job that waits for it comes to an end.
                     self._store.cancel(video.id)
             self._redis.unlink(*(key for v in part for key in self._keys.of_video(v)))
-            self._redis.zrem(self._keys.gone, *part)
+            self._forget(part)
         # The record goes last: a drop that was interrupted can be repeated.
         self._redis.unlink(*self._keys.of_generation(record.id))
         self._redis.zrem(self._keys.generations(record.collection), record.id)
         return len(numbers)
+
+    def _forget(self, videos: Sequence[int]) -> None:
+        """Leave nothing to do of videos whose values have gone, but for thumbnails, which lie where workers write."""
+        if self._redis.exists(self._keys.thumbnail_bytes):
+            self._redis.zadd(self._keys.gone, dict.fromkeys(map(str, videos), time.time()))
+        else:
+            self._redis.zrem(self._keys.gone, *videos)

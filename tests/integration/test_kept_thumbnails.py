@@ -17,6 +17,7 @@ from encoder.video import iter_key_frames
 from hashreel.backups import restore_backup, write_backup
 from hashreel.errors import NotFoundError
 from indexer.chunks import frame_id
+from indexer.generations import Generations
 from indexer.thumbnail_store import ThumbnailStore
 from search.engine import SearchEngine
 from workers.messages import Unit
@@ -92,6 +93,32 @@ def test_kept_thumbnails_go_with_their_video(keeping: Farm) -> None:
     Reconciler(keeping.store, keeping.units, keeping.send, broker, keeping.settings).check()
     assert sorted((keeping.folder / "kept").rglob("*.zip")) == files[1:]
     assert kept_of(keeping).used_bytes == files[1].stat().st_size
+
+
+@pytest.mark.parametrize("is_whole", [False, True], ids=["a generation", "a collection"])
+def test_kept_thumbnails_go_with_what_is_dropped(keeping: Farm, is_whole: bool) -> None:
+    facts = {"model": keeping.model.name, "fingerprint": keeping.model.fingerprint, "bits": keeping.model.bits}
+    generations = Generations(keeping.store)
+    name = "other" if is_whole else "main"
+    fresh = keeping.store.create_generation(name, **facts)
+    if is_whole:
+        generations.cut_over(name, fresh.id)
+    keeping.enqueue("clips")
+    keeping.run_all()
+    kept = sorted((keeping.folder / "kept").rglob("*.zip"))
+    used = kept_of(keeping).used_bytes
+    keeping.queue.reencode("main", fresh.id)
+    keeping.run_all()
+    assert len(list((keeping.folder / "kept").rglob("*.zip"))) == 2 * len(kept) == 4
+    dropped = generations.drop_collection(name) if is_whole else generations.drop(fresh.id)
+    assert dropped == 2
+    keeping.settings.delete_grace_s = 0.0
+    broker = keeping.server.client(1)
+    Reconciler(keeping.store, keeping.units, keeping.send, broker, keeping.settings).check()
+    assert sorted((keeping.folder / "kept").rglob("*.zip")) == kept
+    assert kept_of(keeping).used_bytes == used > 0
+    assert keeping.store.redis.zcard(keeping.store.keys.gone) == 0
+    assert len(keeping.codes()) == 2
 
 
 def test_chunk_that_is_not_committed_leaves_nothing(keeping: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
