@@ -1187,11 +1187,11 @@ class WatchHit(_Reply):
     frame_id: str
     video: int
     source: str
+    member: Member = None
     tags: Tags = {}
     time_ms: int
     distance: int
     found_at: Annotated[float, Field(description="Seconds since 1970.")]
-    member: Member = None
     state: MarkState = "new"
     marked_by: str = ""
     marked_at: float | None = None
