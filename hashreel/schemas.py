@@ -1103,6 +1103,9 @@ class WatchChange(_Request):
         int | None, Field(ge=0, le=256, description="A larger one also searches what is stored; hits stay.")
     ] = None
     webhook: Annotated[Webhook | None, Field(description="An empty text ends it; only new hits are sent.")] = None
+    paused: Annotated[
+        bool | None, Field(description="While it is, nothing is found; what came in between is found afterwards.")
+    ] = None
 
 
 WATCH_EXAMPLE: dict[str, Any] = {
@@ -1153,6 +1156,7 @@ class WatchModel(_Reply):
     min_area: float | None = None
     include_suppressed: bool = False
     webhook: str = ""
+    paused: Annotated[bool, Field(description="Whether it finds nothing for now.")] = False
     created_at: float
     hits: Annotated[int, Field(description="Hits that are kept.")] = 0
     new: Annotated[int, Field(description="Those that nobody has acknowledged or dismissed.")] = 0

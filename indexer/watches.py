@@ -59,6 +59,7 @@ class WatchRecord:
     webhook: str
     secret: str
     created_at: float
+    paused: bool = False
 
     @classmethod
     def from_json(cls, text: str | bytes) -> WatchRecord:

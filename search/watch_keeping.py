@@ -143,7 +143,7 @@ class WatchKeeping(Suppressing, CollectionKeeper):
         """Give a generation's table what it lacks, and take away what is no more."""
         # What is there is read first: what is there and not wanted later was removed, and never only just added.
         there = self._watches.entry_ids(generation.id)
-        watches = {watch.id: watch for watch in self._watches.of(generation.collection)}
+        watches = {watch.id: watch for watch in self._watches.of(generation.collection) if not watch.paused}
         examples = {SUPPRESSION + one.id: one for one in self._lists.entries(generation.collection, fresh=True)}
         entries: dict[str, WatchEntry | None] = dict.fromkeys(there - watches.keys() - examples.keys())
         entries |= {id_: self._entry(watches[id_], generation) for id_ in watches.keys() - there}

@@ -107,7 +107,7 @@ class Watching(WatchKeeping):
         return self._watches.find(watch_id).collection
 
     def change_watch(self, watch_id: str, change: WatchChange) -> WatchModel:
-        """Change a watch; a larger radius also searches what is stored.
+        """Change a watch; a larger radius also searches what is stored, and so does the end of a pause.
 
         Raises:
             ForbiddenError: If the webhook's host is not allowed.
@@ -117,6 +117,8 @@ class Watching(WatchKeeping):
             check_url(change.webhook, self._settings.webhook_hosts)
         record = replace(before, **change.model_dump(exclude_none=True))
         self._watches.save(record)
+        if record.paused != before.paused:
+            self._take_up_everywhere(record.collection)
         search = {watch_id} if record.radius > before.radius else set[str]()
         for generation in Generations(self._store).of(record.collection):
             if watch_id in self._watches.entry_ids(generation.id):
@@ -172,11 +174,12 @@ class Watching(WatchKeeping):
             min_area=record.min_area,
             include_suppressed=record.with_suppressed,
             webhook=record.webhook,
+            paused=record.paused,
             created_at=record.created_at,
             hits=hits,
             new=hits - self._watches.count_marked(live.id, record.id),
             lost=self._watches.lost(live.id, record.id),
-            searched=entry is not None and record.id not in self._watches.todo(live.id),
+            searched=record.paused or (entry is not None and record.id not in self._watches.todo(live.id)),
             waiting=len(deliveries.of_watch(record.id, "waiting", 1000)) if record.webhook else 0,
             dead=deliveries.count_dead(record.id),
             problem=_problem(cast("bytes | None", entry)),

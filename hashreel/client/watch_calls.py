@@ -55,6 +55,7 @@ class WatchChanges(TypedDict, total=False):
     note: str
     radius: int
     webhook: str
+    paused: bool
 
 
 def watch(queries: QueryLike | list[QueryLike], options: WatchOptions) -> Call[NewWatch]:

@@ -59,9 +59,10 @@ class WatchMethods:
         return self._run(watch_calls.show(watch_id))
 
     def change_watch(self, watch_id: str, **changes: Unpack[WatchChanges]) -> WatchModel:
-        """Change a watch's ``name``, ``note``, ``radius`` or ``webhook`` ("" ends it).
+        """Change a watch's ``name``, ``note``, ``radius`` or ``webhook`` ("" ends it), or whether it is ``paused``.
 
-        A larger radius also searches what is stored; a smaller one leaves the hits as they are.
+        A larger radius also searches what is stored; a smaller one leaves the hits as they are. What comes during a
+        pause is found at its end.
         """
         return self._run(watch_calls.change(watch_id, changes))
 
@@ -128,7 +129,7 @@ class AsyncWatchMethods:
         return await self._run(watch_calls.show(watch_id))
 
     async def change_watch(self, watch_id: str, **changes: Unpack[WatchChanges]) -> WatchModel:
-        """Change a watch's ``name``, ``note``, ``radius`` or ``webhook``; see ``Client.change_watch``."""
+        """Change a watch's ``name``, ``note``, ``radius``, ``webhook`` or ``paused``; see ``Client.change_watch``."""
         return await self._run(watch_calls.change(watch_id, changes))
 
     async def unwatch(self, watch_id: str) -> WatchModel:

@@ -281,6 +281,23 @@ def test_a_change_holds_at_once_and_a_removal_leaves_nothing(
     assert {key for key in left if "watch" in key or key.startswith("hr:h:")} == {"hr:watch:totals"}
 
 
+def test_a_paused_watch_finds_nothing_until_it_goes_on_and_then_what_it_missed(
+    store: Store, engine: SearchEngine, rng: np.random.Generator
+) -> None:
+    generation, chunk = store.collection("main"), make_chunk(rng, 40)
+    watch = watch_for(engine, chunk.codes[0], radius=4)
+    fill_video(store, generation, [chunk])
+    before = found(engine, watch.id)
+    assert engine.change_watch(watch.id, WatchChange(paused=True)).paused
+    engine.change_watch(watch.id, WatchChange(radius=5))  # a change does not end the pause
+    fill_video(store, generation, [chunk])
+    engine._take_up(generation)  # as is done in the background
+    assert found(engine, watch.id) == before
+    resumed = engine.change_watch(watch.id, WatchChange(paused=False))
+    assert (resumed.paused, resumed.searched, resumed.problem) == (False, True, "")
+    assert found(engine, watch.id) == expected(store, chunk.codes[:1], 5)
+
+
 def test_a_code_of_one_model_says_why_it_finds_nothing_with_another(
     store: Store, engine: SearchEngine, rng: np.random.Generator
 ) -> None:
