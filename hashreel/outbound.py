@@ -23,12 +23,23 @@ import httpx
 
 from hashreel.errors import BadInputError, ForbiddenError, TooLargeError, UnavailableError
 
-__all__ = ["Download", "OutboundRules", "StatusError", "check_target", "fetch", "opened", "post"]
+__all__ = [
+    "Download",
+    "OutboundRules",
+    "StatusError",
+    "check_target",
+    "fetch",
+    "is_web",
+    "opened",
+    "post",
+    "without_login",
+]
 
 PORTS = {"http": 80, "https": 443}
 ANY = "*"
 MAX_URL = 2048
 ENTRY = re.compile(r"(\*|(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*)(:[0-9]{1,5})?")
+LOGIN = re.compile(r"(://)([^/?#]*)@")
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # Stand for addresses of version 4 (NAT64; the compatible form), or for a site's own; Python calls them global.
 STAND_INS = tuple(map(ip_network, ("64:ff9b::/96", "::/96", "fec0::/10")))
@@ -168,7 +179,7 @@ def check_target(url: str, rules: OutboundRules) -> httpx.URL:
         BadInputError: If it is no http(s) address, or carries a password.
         ForbiddenError: If its host is not on the list.
     """
-    shown = f"{url[:200]!r} is no http or https address"
+    shown = f"{without_login(url)[:200]!r} is no http or https address"
     if not (url.isascii() and url.isprintable() and len(url) <= MAX_URL) or set(url) & set(" \\"):
         raise BadInputError(f"{shown}; expected https://host/path of up to {MAX_URL} plain characters")
     try:
@@ -184,6 +195,16 @@ def check_target(url: str, rules: OutboundRules) -> httpx.URL:
     if not _is_listed(host, parsed.port or usual, usual, rules):
         raise rules.refuse(f"{host}:{parsed.port or usual}")
     return parsed
+
+
+def without_login(url: str) -> str:
+    """Return an address without a password in it, to be shown; of a web address, not even the user is."""
+    return LOGIN.sub(lambda match: f"{match[1]}***@" if ":" in match[2] or is_web(url) else match[0], url, count=1)
+
+
+def is_web(url: str) -> bool:
+    """Return whether a URL is read as a web address."""
+    return url.lower().startswith(("http://", "https://"))
 
 
 def _answer(client: httpx.Client, url: str, rules: OutboundRules, headers: dict[str, str]) -> httpx.Response:

@@ -9,7 +9,9 @@ from urllib.parse import urldefrag
 from encoder.archives import is_archive_name
 from encoder.pictures import PICTURE_SUFFIXES
 from hashreel.errors import HashreelError
-from workers.remote import check_url, filesystem_of, is_web, translated
+from hashreel.outbound import is_web, without_login
+from workers.filesystems import file_system, translated
+from workers.remote import check_url
 
 if TYPE_CHECKING:
     from hashreel.settings import Settings
@@ -33,13 +35,15 @@ def expand_url(url: str, settings: Settings) -> Iterator[tuple[str, str, str]]:
             return
         yield from _listed(name)
     except HashreelError as exc:
-        yield name, "video", str(exc)
+        # The records would show a password that was typed into an address.
+        yield without_login(name), "video", str(exc)
 
 
 def _listed(url: str) -> Iterator[tuple[str, str, str]]:
-    with translated(url):
-        system, path = filesystem_of(url)
-        is_pattern = any(char in path for char in "*?[")
+    with file_system(url) as opened, translated(url):
+        system, path = opened.system, opened.path
+        # A name with such characters is a name if there is such a file.
+        is_pattern = any(char in path for char in "*?[") and not system.exists(path)
         if is_pattern:
             found = sorted(system.glob(path))
         elif system.isdir(path):
@@ -63,6 +67,8 @@ def _listed(url: str) -> Iterator[tuple[str, str, str]]:
 def _address_of(name: str, url: str, path: str) -> str:
     """Return the address of a file as the user would spell it, host and all; empty if that cannot be told."""
     whole, own = url.rstrip("/"), path.strip("/")
+    if not own:
+        return f"{whole}/{name.lstrip('/')}"
     return whole.removesuffix(own) + name.lstrip("/") if whole.endswith(own) else ""
 
 

@@ -1,8 +1,7 @@
 """Reading sources by URL: which ones are allowed, and their bytes from a place on.
 
-http and https go through :mod:`hashreel.outbound`. Every other kind (s3, gs, sftp, ...) is read by fsspec, where the
-settings name the beginning of its address; each needs its own package, and takes its credentials from its own
-configuration.
+http and https go through :mod:`hashreel.outbound`, every other kind (s3, gs, sftp, ...) through
+:mod:`workers.filesystems`, where the settings name the beginning of its address.
 """
 
 from __future__ import annotations
@@ -13,18 +12,18 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from hashreel.errors import BadInputError, ForbiddenError, HashreelError, NotFoundError, TooLargeError, UnavailableError
-from hashreel.outbound import OutboundRules, StatusError, check_target, opened
+from hashreel.errors import BadInputError, ForbiddenError, NotFoundError, TooLargeError, UnavailableError
+from hashreel.outbound import OutboundRules, StatusError, check_target, is_web, opened
+from workers.filesystems import file_system
 
 if TYPE_CHECKING:
     from hashreel.settings import Settings
 
-__all__ = ["Remote", "check_url", "filesystem_of", "is_web", "open_remote", "translated"]
+__all__ = ["Remote", "check_url", "open_remote"]
 
-BLOCK = 2**20
 # What a server may answer better in a while.
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 UNSATISFIABLE = 416
@@ -45,11 +44,6 @@ class Remote:
     start: int
     size: int | None
     version: str
-
-
-def is_web(url: str) -> bool:
-    """Return whether a URL is read as a web address."""
-    return url.lower().startswith(("http://", "https://"))
 
 
 def check_url(url: str, settings: Settings) -> None:
@@ -154,62 +148,11 @@ def _range(headers: Mapping[str, str]) -> tuple[int, int | None]:
     return 0, int(length) if length.isdecimal() else None
 
 
-def filesystem_of(url: str) -> tuple[Any, str]:
-    """Return fsspec's file system for a URL, and the path in it.
-
-    Raises:
-        ForbiddenError: If no kind of file system has that name, or its package is not there.
-    """
-    from fsspec.core import url_to_fs
-
-    try:
-        system, path = url_to_fs(url)
-    except (ImportError, ValueError) as exc:
-        raise ForbiddenError(f"no file system for this kind of address: {exc}") from exc
-    return system, str(path)
-
-
 @contextmanager
 def _by_fsspec(url: str, settings: Settings, have: int, version: str) -> Iterator[Remote]:
     deadline = time.monotonic() + settings.source_timeout_s
-    with translated(url):
-        system, path = filesystem_of(url)
-        info = system.info(path)
-        if info.get("type") == "directory":
-            raise ForbiddenError("it is a folder now")
-        size = None if info.get("size") is None else int(info["size"])
-        found = json.dumps([str(info.get(key, "")) for key in ("etag", "ETag", "mtime", "LastModified", "created")])
-        found += f" {size}"
-        start = have if found == version and size is not None and have <= size else 0
-        with system.open(path, "rb") as file:
-            file.seek(start)
-            yield Remote(_blocks(file, settings.max_source_bytes - start, deadline, url), start, size, found)
-
-
-def _blocks(file: Any, most: int, deadline: float, url: str) -> Iterator[bytes]:
-    size = 0
-    while block := file.read(BLOCK):
-        size += len(block)
-        if size > most:
-            raise TooLargeError
-        if time.monotonic() > deadline:
-            raise UnavailableError(f"{url} was not read in time (source_timeout_s)")
-        yield block
-
-
-@contextmanager
-def translated(url: str) -> Iterator[None]:
-    """Turn what file systems raise into our errors."""
-    try:
-        yield
-    except HashreelError:
-        raise
-    except FileNotFoundError as exc:
-        raise NotFoundError(f"{url}: there is no such file") from exc
-    except PermissionError as exc:
-        raise ForbiddenError(f"{url}: it may not be read") from exc
-    except ImportError as exc:
-        raise ForbiddenError(f"{url}: {exc}") from exc
-    except Exception as exc:
-        # Each kind of file system has errors of its own; most pass.
-        raise UnavailableError(f"{url} cannot be read: {type(exc).__name__}: {exc}") from exc
+    with file_system(url) as files:
+        found = files.stat()
+        start = have if found.version == version and found.size is not None and have <= found.size else 0
+        blocks = files.read(found, start, settings.max_source_bytes - start, deadline)
+        yield Remote(blocks, start, found.size, found.version)

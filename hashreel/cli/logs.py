@@ -12,6 +12,11 @@ from hashreel.log_context import ContextFilter
 
 __all__ = ["set_up_logging"]
 
+# Not even at level debug: they tell of every packet, and botocore writes down the headers that carry credentials.
+CHATTY = (
+    *("httpx", "httpcore", "PIL", "numba", "kombu", "amqp", "asyncio", "urllib3"),
+    *("aiobotocore", "botocore", "boto3", "fsspec", "gcsfs", "google", "paramiko", "s3fs"),
+)
 _STANDARD = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "data"}
 
 
@@ -41,5 +46,5 @@ def set_up_logging(level: str, form: str = "text") -> None:
     handler.setFormatter(_JsonFormatter() if form == "json" else _Formatter())
     handler.addFilter(ContextFilter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for chatty in ("httpx", "httpcore", "PIL", "numba", "kombu", "amqp"):
+    for chatty in CHATTY:
         logging.getLogger(chatty).setLevel(max(logging.WARNING, getattr(logging, level.upper())))
