@@ -9,6 +9,8 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
+# Extras that an image may have, as far as they are installed here.
+OPTIONAL = ("gs", "s3", "sftp", "traces")
 HEAD = "# The versions that the tests ran with; the images install these. Made by scripts/make_constraints.py.\n"
 
 
@@ -17,6 +19,7 @@ def closure() -> dict[str, str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     todo = [*project["dependencies"], *extras["engine"], *extras["cpu"]]
+    todo += [text for name in OPTIONAL for text in extras[name]]
     found: dict[str, str] = {}
     seen: set[tuple[str, str]] = set()
     while todo:
