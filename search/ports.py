@@ -83,6 +83,9 @@ class QueuePort(Protocol):
     def units(self) -> tuple[int, int]:
         """Return how many units of work wait, and how many run."""
 
+    def side_work(self) -> tuple[int, int]:
+        """Return how many evaluations wait or run, and how many webhook messages wait; workers do both, too."""
+
     def enqueue(self, request: EnqueueRequest) -> JobModel:
         """Register the sources and start their work."""
 

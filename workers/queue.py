@@ -69,6 +69,14 @@ class JobQueue:
         """Return how many units of work wait, and how many run."""
         return self._units.counts()
 
+    def side_work(self) -> tuple[int, int]:
+        """Return how many evaluations wait or run, and how many webhook messages wait."""
+        with self._store.redis.pipeline(transaction=False) as pipe:
+            pipe.zcard(self._store.keys.evaluations_open)
+            pipe.zcard(self._store.keys.deliveries)
+            evaluations, webhooks = pipe.execute()
+        return evaluations, webhooks
+
     # Taking work in
 
     def enqueue(self, request: EnqueueRequest) -> JobModel:

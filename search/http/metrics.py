@@ -52,6 +52,9 @@ class Metrics:
 
         units = Gauge("hashreel_units", "Units of work by state.", ["state"], registry=self.registry)
         self._units = {state: units.labels(state) for state in ("queued", "running")}
+        # Workers tell the second one as well; but it has to be seen where none runs, so that some are started.
+        self._evaluations = Gauge("hashreel_evaluations_open", "Evaluations that wait or run.", registry=self.registry)
+        self._webhooks = Gauge("hashreel_webhooks_waiting", "Webhook messages that wait.", registry=self.registry)
 
     def answered(self, query: Query, answer: Answer | IdsAnswer, seconds: float) -> None:
         """Record one answered query.
@@ -83,6 +86,8 @@ class Metrics:
         self._observe(_health(engine))
         with suppress(*EXPECTED):  # while Redis is away, the last numbers stand
             for gauge, count in zip(self._units.values(), queue.units(), strict=True):
+                gauge.set(count)
+            for gauge, count in zip((self._evaluations, self._webhooks), queue.side_work(), strict=True):
                 gauge.set(count)
         return generate_latest(self.registry)
 

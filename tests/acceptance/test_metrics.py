@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,8 +53,20 @@ def expressions() -> Iterator[str]:
         for rule in group["rules"]:
             assert rule["annotations"]["action"]
             yield rule["expr"]
+    yield from scaling_queries()
+
+
+def scaling_queries() -> list[str]:
     scaling = yaml.safe_load((DEPLOY / "kubernetes" / "base" / "scaling.yaml").read_text())
-    yield scaling["spec"]["triggers"][0]["metadata"]["query"]
+    return [trigger["metadata"]["query"] for trigger in scaling["spec"]["triggers"]]
+
+
+def test_what_starts_the_first_worker_is_told_by_searchers(stack_url: str) -> None:
+    told = httpx.get(f"{stack_url}/metrics", trust_env=False).text
+    names = {name for query in scaling_queries() for name in re.findall(r"hashreel_\w+", query)}
+    # Everything that workers do: units of all lanes and models, evaluations, webhooks.
+    assert names == {"hashreel_units", "hashreel_evaluations_open", "hashreel_webhooks_waiting"}
+    assert names <= {sample.name for family in text_string_to_metric_families(told) for sample in family.samples}
 
 
 def test_every_metric_that_is_looked_at_is_there(scraped: dict[str, set[str]]) -> None:

@@ -452,6 +452,9 @@ class MemoryQueue:
     def units(self) -> tuple[int, int]:
         return len(self.records), 0
 
+    def side_work(self) -> tuple[int, int]:
+        return 0, 0
+
     def enqueue(self, request: EnqueueRequest) -> JobModel:
         number = f"job-{len(self.records) + 1}"
         total = len(request.sources)

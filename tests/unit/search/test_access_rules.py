@@ -16,7 +16,7 @@ from search.http.scopes import action_of, needed_scope
 from search.ports import EnginePort, EvaluationPort, QueuePort
 
 # They tell, or change, what is not of one collection; no route offers them to a key.
-REFUSED = {"wait_position", "collection_of", "units"}
+REFUSED = {"wait_position", "collection_of", "units", "side_work"}
 
 
 @pytest.mark.parametrize(
