@@ -11,6 +11,8 @@ from contextlib import suppress
 from typing import Any, cast
 
 import redis
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
 
 from hashreel.errors import ConflictError, FingerprintMismatchError, LogCorruptError, NotFoundError, UnavailableError
 from hashreel.traces import span
@@ -28,10 +30,21 @@ MAX_REASON = 1000
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
-def connect(url: str, *, timeout_s: float = 10.0) -> redis.Redis:
-    """Return a client for the data's Redis (``redis://``, ``rediss://`` or ``unix://``); nothing is sent yet."""
+def connect(url: str, *, timeout_s: float = 10.0, repeats: int = 0) -> redis.Redis:
+    """Return a client for the data's Redis; nothing is sent yet.
+
+    Args:
+        url: ``redis://``, ``rediss://`` or ``unix://``.
+        timeout_s: Patience with one request.
+        repeats: How often a request is sent again whose connection broke. It may have been carried out before, so this
+            is for callers all of whose requests may be carried out twice.
+    """
     client: redis.Redis = redis.Redis.from_url(
-        url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, health_check_interval=30
+        url,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        health_check_interval=30,
+        retry=Retry(ExponentialBackoff(cap=0.5, base=0.02), repeats, supported_errors=(redis.ConnectionError,)),
     )
     return client
 

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsp
 from celery import Celery
 
 from hashreel.errors import BadInputError, UnavailableError
+from workers.broker_transport import use_patient_transport
 
 if TYPE_CHECKING:
     from hashreel.settings import Settings
@@ -78,6 +79,7 @@ def make_app(settings: Settings) -> Celery:
     """
     visibility_s = settings.unit_timeout_s * 2
     broker = broker_of(settings)
+    use_patient_transport()
     app = Celery("hashreel", broker=broker)
     app.conf.update(
         task_ignore_result=True,

@@ -9,12 +9,15 @@ from typing import TypeVar
 
 import redis
 
-__all__ = ["insist"]
+__all__ = ["REPEATS", "insist"]
 
 logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
+REPEATS = 4
+"""How often workers and reconcilers send a request again at once whose connection broke. Each of their requests may be
+carried out twice; without this, a reconciler that loses one request in twenty never gets to its end."""
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
 

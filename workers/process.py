@@ -30,6 +30,7 @@ from workers.app import make_app
 from workers.encoding import UnitRunner
 from workers.evaluation import EvaluationRunner
 from workers.messages import EVALUATION_QUEUE, LANES, queue_name
+from workers.patience import REPEATS
 from workers.pool import WakingPool
 from workers.room import Room
 from workers.sending import Dispatcher, Sender
@@ -67,7 +68,7 @@ def run_worker(settings: Settings, name: str = "", *, drain_s: float = 60.0) -> 
     if settings.redis_url is None:
         raise UnavailableError("no Redis is named; set HASHREEL_REDIS_URL or --redis-url, or run `hashreel up`")
     set_up_traces(settings, "hashreel-worker")
-    store = Store(connect(settings.redis_url))
+    store = Store(connect(settings.redis_url, repeats=REPEATS))
     store.check_server()
     model = _load_model(store, settings)
     sizes = worker_sizes(usable_cores(), gpus=1, threads=settings.threads, decoders=settings.decoders)

@@ -23,6 +23,7 @@ from workers.app import make_app
 from workers.devices import device_environment
 from workers.evaluation_records import EvaluationRecords
 from workers.metrics import FOLDER_VARIABLE, serve_metrics
+from workers.patience import REPEATS
 from workers.reconciler import Reconciler
 from workers.sending import BROKER_ERRORS, Sender
 from workers.sizing import usable_cores, worker_sizes
@@ -62,7 +63,7 @@ class Supervisor:
         self._stopping = threading.Event()
         # Where worker processes leave their numbers for /metrics.
         self._numbers = tempfile.TemporaryDirectory(prefix="hashreel-metrics-")
-        self._store = Store(connect(settings.redis_url))
+        self._store = Store(connect(settings.redis_url, repeats=REPEATS))
         self._units = Units(self._store.redis, self._store.keys)
         self._evaluations = EvaluationRecords(self._store.redis, self._store.keys, settings.job_keep_s)
         self._children = [self._child(f"gpu{gpu}", gpu) for gpu in gpus] or [
