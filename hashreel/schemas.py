@@ -68,6 +68,7 @@ __all__ = [
     "RelocateRequest",
     "Relocation",
     "Relocations",
+    "RotateRequest",
     "Scope",
     "SearchRequest",
     "SessionModel",
@@ -280,6 +281,11 @@ class ConceptArea(_Reply):
     area: float
 
 
+def file_of(source: str, member: str | None) -> str:
+    """Return how a source, or a file inside of it, is shown."""
+    return source if member is None else f"{source}: {member}"
+
+
 Member = Annotated[
     str | None, Field(description="The file inside, where the source is a folder or an archive of pictures.")
 ]
@@ -308,7 +314,7 @@ class FrameModel(_Reply):
     @property
     def file(self) -> str:
         """The very file: the source and, of a folder or an archive of pictures, the file inside."""
-        return self.source if self.member is None else f"{self.source}: {self.member}"
+        return file_of(self.source, self.member)
 
 
 class HitModel(FrameModel):
@@ -462,6 +468,11 @@ class ClipStretch(_Reply):
     mean_distance: Annotated[float, Field(description="Mean Hamming distance of the matched frames.")]
     frames: Annotated[int, Field(description="Indexed frames that matched.")]
     frame_id: Annotated[str, Field(description="Id of the indexed frame nearest to the middle of the stretch.")]
+
+    @property
+    def file(self) -> str:
+        """The very file: the source and, of a folder or an archive of pictures, the one in the middle."""
+        return file_of(self.source, self.member)
 
 
 class ClipAnswer(_Reply):
@@ -1155,7 +1166,12 @@ class WatchModel(_Reply):
     concepts: list[str] = []
     min_area: float | None = None
     include_suppressed: bool = False
-    webhook: str = ""
+    webhook: Annotated[
+        str, Field(description="Where hits are sent to; without path and query for keys of scope read.")
+    ] = ""
+    old_secret_until: Annotated[
+        float | None, Field(description="Until then messages are signed with the secret before, too.")
+    ] = None
     paused: Annotated[bool, Field(description="Whether it finds nothing for now.")] = False
     created_at: float
     hits: Annotated[int, Field(description="Hits that are kept.")] = 0
@@ -1170,11 +1186,21 @@ class WatchModel(_Reply):
 
 
 class NewWatch(WatchModel):
-    """A watch that was just made."""
+    """A watch that was just made, or got a new secret."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [WATCH_EXAMPLE | {"secret": "whsec_c2VjcmV0"}]})
 
     secret: Annotated[str, Field(description="Signs what its webhook gets; shown once.")]
+
+
+class RotateRequest(_Request):
+    """How a webhook gets a new secret."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"grace_s": 86400}]})
+
+    grace_s: Annotated[
+        float, Field(ge=0, le=30 * 86400, description="So long messages are signed with the secret before, too.")
+    ] = 0
 
 
 class Watches(_Reply):
@@ -1205,6 +1231,11 @@ class WatchHit(_Reply):
     def time_s(self) -> float:
         """The hit's presentation time in seconds."""
         return self.time_ms / 1000
+
+    @property
+    def file(self) -> str:
+        """The very file: the source and, of a folder or an archive of pictures, the file inside."""
+        return file_of(self.source, self.member)
 
 
 class WatchHits(_Reply):

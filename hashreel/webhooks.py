@@ -15,14 +15,15 @@ import hmac
 import json
 import secrets
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from hashreel.errors import BadInputError, ForbiddenError, HashreelError
 from hashreel.outbound import OutboundRules, check_target, post
 
-__all__ = ["Outcome", "check_url", "headers_of", "new_secret", "send", "verify"]
+__all__ = ["Outcome", "check_url", "headers_of", "new_secret", "place_of", "send", "verify"]
 
 PREFIX = "whsec_"
 TOLERANCE_S = 300.0
@@ -48,23 +49,24 @@ def new_secret() -> str:
     return PREFIX + base64.b64encode(secrets.token_bytes(24)).decode()
 
 
-def headers_of(secret: str, message_id: str, body: bytes, at: float | None = None) -> dict[str, str]:
+def headers_of(secret: str | Sequence[str], message_id: str, body: bytes, at: float | None = None) -> dict[str, str]:
     """Return the headers of a message.
 
     Args:
-        secret: Of the watch.
+        secret: Of the watch; several sign side by side, so that a receiver may still have the one before.
         message_id: The idempotency key.
         body: As it is sent.
         at: Seconds since 1970; None is now.
     """
     stamp = str(int(time.time() if at is None else at))
+    secrets_ = [secret] if isinstance(secret, str) else secret
     return {
         "content-type": "application/json",
         "user-agent": "hashreel",
         "idempotency-key": message_id,
         "webhook-id": message_id,
         "webhook-timestamp": stamp,
-        "webhook-signature": _signature(secret, message_id, stamp, body),
+        "webhook-signature": " ".join(_signature(one, message_id, stamp, body) for one in secrets_),
     }
 
 
@@ -127,10 +129,23 @@ def send(url: str, hosts: Collection[str], headers: Mapping[str, str], body: byt
     try:
         status = post(url, _rules(hosts, timeout_s), headers, body)
     except HashreelError as exc:
-        return Outcome(False, 0, str(exc))
+        # Whoever sees why a message was not taken need not see a token in the address.
+        return Outcome(False, 0, str(exc).replace(url, place_of(url)))
     if 300 <= status < 400:
         return Outcome(False, status, f"the receiver answered {status}; redirects are not followed")
     return Outcome(True, status) if 200 <= status < 300 else Outcome(False, status, f"the receiver answered {status}")
+
+
+def place_of(url: str) -> str:
+    """Return a webhook's address without what may be a secret in it: its path and query.
+
+    Example:
+        >>> place_of("https://desk.example:8443/hooks/T0KEN?key=1")
+        'https://desk.example:8443/...'
+    """
+    parts = urlsplit(url)
+    origin = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    return url if not url or url.rstrip("/") == origin else f"{origin}/..."
 
 
 def _rules(hosts: Collection[str], timeout_s: float = 10.0) -> OutboundRules:

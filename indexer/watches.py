@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
 from typing import Any, cast
+
+import redis
 
 from hashreel.errors import NotFoundError
 from indexer import scripts, watch_scripts
@@ -43,7 +46,12 @@ class WatchExample:
 
 @dataclass(frozen=True)
 class WatchRecord:
-    """A watch as stored; ``secret`` signs what is sent to its webhook."""
+    """A watch as stored.
+
+    Attributes:
+        secret: Signs what is sent to its webhook.
+        old_secret: The one before; signs, too, until ``old_until`` (seconds since 1970).
+    """
 
     id: str
     collection: str
@@ -60,15 +68,23 @@ class WatchRecord:
     secret: str
     created_at: float
     paused: bool = False
+    old_secret: str = ""
+    old_until: float = 0.0
 
     @classmethod
     def from_json(cls, text: str | bytes) -> WatchRecord:
         """Return the record of its stored form."""
-        raw = json.loads(text)
+        # A newer process may have stored more.
+        known = {one.name for one in fields(cls)}
+        raw = {name: value for name, value in json.loads(text).items() if name in known}
         raw["examples"] = tuple(WatchExample(**example) for example in raw["examples"])
         raw["concepts"] = tuple(raw["concepts"])
         raw["between_ms"] = tuple(raw["between_ms"]) if raw["between_ms"] else None
         return cls(**raw)
+
+    def signing(self, now: float) -> tuple[str, ...]:
+        """Return the secrets that a message is signed with now."""
+        return (self.secret, self.old_secret) if now < self.old_until else (self.secret,)
 
 
 @dataclass(frozen=True)
@@ -113,6 +129,23 @@ class Watches:
                 pipe.hset(self._keys.watch_pictures, f"{record.id}:{number}", picture)
             pipe.hset(self._keys.watches, record.id, json.dumps(asdict(record)))
             pipe.execute()
+
+    def change(self, watch: str, change: Callable[[WatchRecord], WatchRecord]) -> tuple[WatchRecord, WatchRecord]:
+        """Change a stored watch, and lose nothing that somebody else changes meanwhile; return it before and after.
+
+        Raises:
+            NotFoundError: If there is none (any more).
+        """
+        with self._redis.pipeline(transaction=True) as pipe:
+            while True:
+                with suppress(redis.WatchError):
+                    pipe.watch(self._keys.watches)  # type: ignore[no-untyped-call]
+                    before = self.find(watch)
+                    after = change(before)
+                    pipe.multi()
+                    pipe.hset(self._keys.watches, watch, json.dumps(asdict(after)))
+                    pipe.execute()
+                    return before, after
 
     def find(self, watch: str) -> WatchRecord:
         """Return a watch; NotFoundError if there is none."""

@@ -37,6 +37,7 @@ from hashreel.schemas import (
     Query,
     RelocateRequest,
     Relocations,
+    RotateRequest,
     SearchRequest,
     SuppressionModel,
     SuppressionRequest,
@@ -257,6 +258,9 @@ class EnginePort(Protocol):
 
     def mark_watch_hits(self, watch_id: str, request: MarkRequest, by: str = "") -> Marked:
         """Acknowledge or dismiss hits, or take that back."""
+
+    def rotate_secret(self, watch_id: str, request: RotateRequest) -> NewWatch:
+        """Give a watch a new secret to sign with."""
 
     def test_watch(self, watch_id: str) -> DeliveryModel:
         """Send a message without hits to a watch's webhook once; return what came of it."""

@@ -24,6 +24,7 @@ from hashreel.schemas import (
     MarkState,
     NewWatch,
     Query,
+    RotateRequest,
     WatchChange,
     WatchHit,
     WatchHits,
@@ -112,11 +113,11 @@ class Watching(WatchKeeping):
         Raises:
             ForbiddenError: If the webhook's host is not allowed.
         """
-        before = self._watches.find(watch_id)
+        self._watches.find(watch_id)
         if change.webhook:
             check_url(change.webhook, self._settings.webhook_hosts)
-        record = replace(before, **change.model_dump(exclude_none=True))
-        self._watches.save(record)
+        changes = change.model_dump(exclude_none=True)
+        before, record = self._watches.change(watch_id, lambda stored: replace(stored, **changes))
         if record.paused != before.paused:
             self._take_up_everywhere(record.collection)
         search = {watch_id} if record.radius > before.radius else set[str]()
@@ -175,6 +176,7 @@ class Watching(WatchKeeping):
             include_suppressed=record.with_suppressed,
             webhook=record.webhook,
             paused=record.paused,
+            old_secret_until=record.old_until if time.time() < record.old_until else None,
             created_at=record.created_at,
             hits=hits,
             new=hits - self._watches.count_marked(live.id, record.id),
@@ -246,6 +248,20 @@ class Watching(WatchKeeping):
 
     # Webhooks
 
+    def rotate_secret(self, watch_id: str, request: RotateRequest) -> NewWatch:
+        """Give a watch a new secret to sign with; the one before signs, too, for as long as is asked, and never more.
+
+        Messages that wait are signed when they are sent, so none is lost.
+        """
+        until = time.time() + request.grace_s if request.grace_s else 0.0
+
+        def rotated(stored: WatchRecord) -> WatchRecord:
+            old = stored.secret if until else ""
+            return replace(stored, secret=new_secret(), old_secret=old, old_until=until)
+
+        _, record = self._watches.change(watch_id, rotated)
+        return NewWatch(**self._watch_model(record).model_dump(), secret=record.secret)
+
     def test_watch(self, watch_id: str) -> DeliveryModel:
         """Send a message without hits to a watch's webhook now, once; return what came of it.
 
@@ -260,7 +276,7 @@ class Watching(WatchKeeping):
         id_, now = f"test-{secrets.token_hex(8)}", time.time()
         facts = {"id": watch_id, "name": record.name, "note": record.note, "collection": record.collection}
         body = json.dumps({"id": id_, "type": "watch.test", "watch": facts, "hits": []}, ensure_ascii=False).encode()
-        headers = headers_of(record.secret, id_, body)
+        headers = headers_of(record.signing(now), id_, body)
         outcome = send(record.webhook, self._settings.webhook_hosts, headers, body, self._settings.webhook_timeout_s)
         return DeliveryModel(
             id=id_,

@@ -87,7 +87,7 @@ class WebhookSender:
         if not watch.webhook:
             return Outcome(False, GONE, "the watch has no webhook any more")
         body = delivery.body or self._deliveries.set_body(delivery.id, self._body(delivery, watch))
-        headers = headers_of(watch.secret, delivery.id, body)
+        headers = headers_of(watch.signing(time.time()), delivery.id, body)
         return send(watch.webhook, self._settings.webhook_hosts, headers, body, self._settings.webhook_timeout_s)
 
     def _settle(self, delivery: Delivery, outcome: Outcome) -> None:

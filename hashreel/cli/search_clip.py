@@ -18,7 +18,7 @@ __all__ = ["PREFIX", "search_clip"]
 PREFIX = "clip:"
 CSV_COLUMNS = (
     "rank", "score", "mean_distance", "video", "source", "start_ms", "end_ms",
-    "clip_start_ms", "clip_end_ms", "offset_ms", "rate", "frames", "frame_id",
+    "clip_start_ms", "clip_end_ms", "offset_ms", "rate", "frames", "frame_id", "member",
 )  # fmt: skip
 
 
@@ -51,7 +51,7 @@ def _print_table(stretches: Stretches) -> None:
             f"{clock(s.start_ms)}-{clock(s.end_ms)}",
             f"{clock(s.clip_start_ms)}-{clock(s.clip_end_ms)}",
             f"{s.rate:.2f}",
-            s.source,
+            s.file,
         )
         for rank, s in enumerate(stretches, start=1)
     ]

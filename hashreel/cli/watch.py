@@ -18,13 +18,12 @@ from hashreel.cli.options import (
     print_json,
     print_table,
 )
-from hashreel.cli.reports import clock, when
-from hashreel.cli.texts import print_csv
-from hashreel.schemas import Deliveries, DeliveryModel, Marked, Watches, WatchHit, WatchHits, WatchModel
+from hashreel.cli.reports import when
+from hashreel.cli.watch_hits import hits, mark
+from hashreel.cli.watch_webhooks import deliveries, rotate_secret, test_webhook
+from hashreel.schemas import Watches, WatchModel
 
 __all__ = ["cli"]
-
-COLUMNS = ("frame_id", "video", "source", "time_s", "distance", "found_at", "state", "marked_by", "note")
 
 
 @click.group(
@@ -117,6 +116,7 @@ def add(
 @click.option("--note", help="For whoever sees its hits.")
 @click.option("--radius", type=click.IntRange(0, 256), help="A larger one also searches what is stored.")
 @click.option("--webhook", metavar="URL", help="Where hits are sent to; '' for nowhere.")
+@click.option("--pause/--resume", "paused", default=None, help="Find nothing for now; what came in between afterwards.")
 @click.pass_context
 def change(
     context: click.Context,
@@ -125,13 +125,14 @@ def change(
     note: str | None,
     radius: int | None,
     webhook: str | None,
+    paused: bool | None,
 ) -> None:
     """Change a watch."""
     _, url, data, api_key, as_json = context.obj
-    given = {"name": name, "note": note, "radius": radius, "webhook": webhook}
+    given = {"name": name, "note": note, "radius": radius, "webhook": webhook, "paused": paused}
     changes = {field: value for field, value in given.items() if value is not None}
     if not changes:
-        raise click.UsageError("nothing is to be changed; give --name, --note, --radius or --webhook")
+        raise click.UsageError("nothing is to be changed; give --name, --note, --radius, --webhook or --pause")
     with connect(url, data, api_key) as client:
         changed = client.change_watch(watch_id, **changes)  # type: ignore[arg-type]
     if as_json:
@@ -154,83 +155,8 @@ def remove(context: click.Context, watch_id: str) -> None:
         click.echo(f"{removed.id}: watched no more; {removed.hits} hits are forgotten")
 
 
-@cli.command(epilog="Example: hashreel watch hits 9f1c2ab04d77 --state new --csv")
-@click.argument("watch_id", metavar="ID")
-@click.option("--state", type=click.Choice(["new", "acknowledged", "dismissed"]), help="Only these.")
-@click.option("--limit", type=click.IntRange(1), help="At most so many, the newest.")
-@click.option("--csv", "as_csv", is_flag=True, help="Print the hits as CSV.")
-@click.pass_context
-def hits(context: click.Context, watch_id: str, state: str | None, limit: int | None, as_csv: bool) -> None:
-    """List what a watch has found, the newest first."""
-    _, url, data, api_key, as_json = context.obj
-    found: list[WatchHit] = []
-    with connect(url, data, api_key) as client:
-        for hit in client.watch_hits(watch_id, state=state):  # type: ignore[arg-type]
-            found.append(hit)
-            if len(found) == limit:
-                break
-    if as_json:
-        print_json(WatchHits(hits=found))
-    elif as_csv:
-        print_csv(COLUMNS, ([getattr(hit, name) for name in COLUMNS] for hit in found))
-    else:
-        columns = ("frame", "distance", "time", "video", "source", "state", "found")
-        print_table(columns, [_hit_row(hit) for hit in found], right=(1, 2, 3))
-
-
-@cli.command(epilog="Example: hashreel watch mark 9f1c2ab04d77 30064771073 --dismiss --note 'a poster'")
-@click.argument("watch_id", metavar="ID")
-@click.argument("frames", metavar="FRAME...", nargs=-1, required=True)
-@click.option("--dismiss", "state", flag_value="dismissed", help="They are not what was looked for.")
-@click.option("--acknowledge", "state", flag_value="acknowledged", default="acknowledged", help="They are.  [default]")
-@click.option("--new", "state", flag_value="new", help="Take back what was said.")
-@click.option("--note", default="", help="Why, for others.")
-@click.pass_context
-def mark(context: click.Context, watch_id: str, frames: Sequence[str], state: str, note: str) -> None:
-    """Acknowledge or dismiss hits."""
-    _, url, data, api_key, as_json = context.obj
-    with connect(url, data, api_key) as client:
-        marked = client.mark_hits(watch_id, list(frames), state, note)  # type: ignore[arg-type]
-    if as_json:
-        print_json(Marked(marked=marked))
-    else:
-        click.echo(f"{marked} of {len(frames)} frames are hits of {watch_id}, now {state}")
-
-
-@cli.command("test-webhook", epilog="Example: hashreel watch test-webhook 9f1c2ab04d77")
-@click.argument("watch_id", metavar="ID")
-@click.pass_context
-def test_webhook(context: click.Context, watch_id: str) -> None:
-    """Send a signed message without hits to a watch's webhook, once."""
-    _, url, data, api_key, as_json = context.obj
-    with connect(url, data, api_key) as client:
-        outcome = client.test_webhook(watch_id)
-    if as_json:
-        print_json(outcome)
-    else:
-        click.echo(f"delivered: status {outcome.status}" if outcome.state == "delivered" else outcome.reason)
-    if outcome.state != "delivered":
-        raise click.exceptions.Exit(1)
-
-
-@cli.command(epilog="Example: hashreel watch deliveries 9f1c2ab04d77 --state dead --retry")
-@click.argument("watch_id", metavar="ID")
-@click.option("--state", type=click.Choice(["waiting", "delivered", "dead"]), help="Only these.")
-@click.option("--retry", is_flag=True, help="Send those again that were given up.")
-@click.pass_context
-def deliveries(context: click.Context, watch_id: str, state: str | None, retry: bool) -> None:
-    """List the messages to a watch's webhook, the newest first."""
-    _, url, data, api_key, as_json = context.obj
-    with connect(url, data, api_key) as client:
-        listed = client.deliveries(watch_id, state=state)  # type: ignore[arg-type]
-        if retry:
-            for one in [delivery for delivery in listed if delivery.state == "dead"]:
-                listed[listed.index(one)] = client.retry_delivery(watch_id, one.id)
-    if as_json:
-        print_json(Deliveries(deliveries=listed))
-    else:
-        columns = ("delivery", "state", "hits", "tries", "status", "created", "reason")
-        print_table(columns, [_delivery_row(one) for one in listed], right=(2, 3, 4))
+for command in (hits, mark, test_webhook, rotate_secret, deliveries):
+    cli.add_command(command)
 
 
 def _list(context: click.Context) -> None:
@@ -250,11 +176,3 @@ def _table(watches: Sequence[WatchModel]) -> None:
     ]
     columns = ("id", "name", "radius", "examples", "hits", "new", "undelivered", "since", "problem")
     print_table(columns, rows, right=(2, 3, 4, 5, 6))
-
-
-def _hit_row(hit: WatchHit) -> tuple[object, ...]:
-    return hit.frame_id, hit.distance, clock(hit.time_ms), hit.video, hit.source, hit.state, when(hit.found_at)
-
-
-def _delivery_row(one: DeliveryModel) -> tuple[object, ...]:
-    return one.id, one.state, one.hits, one.tries, one.status, when(one.created_at), one.reason

@@ -17,6 +17,7 @@ from hashreel.schemas import (
     MarkRequest,
     MarkState,
     NewWatch,
+    RotateRequest,
     WatchChange,
     Watches,
     WatchHit,
@@ -118,6 +119,12 @@ def picture(watch_id: str, number: int) -> Call[bytes]:
 def test_webhook(watch_id: str) -> Call[DeliveryModel]:
     """Return the call that tries a webhook."""
     return Call("POST", _path(watch_id, "test-webhook"), reader(DeliveryModel), timeout_s=SEARCH_S)
+
+
+def rotate_secret(watch_id: str, grace_s: float) -> Call[NewWatch]:
+    """Return the call that gives a webhook a new secret."""
+    body = request_body(RotateRequest, grace_s=grace_s)
+    return Call("POST", _path(watch_id, "rotate-secret"), reader(NewWatch), json=body)
 
 
 def deliveries(watch_id: str, state: DeliveryState | None) -> Call[Deliveries]:

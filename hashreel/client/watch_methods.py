@@ -97,6 +97,16 @@ class WatchMethods:
         """Return an example of a watch as JPEG; NotFoundError if it has none of that number, or it is a code."""
         return self._run(watch_calls.picture(watch_id, number))
 
+    def rotate_secret(self, watch_id: str, *, grace_s: float = 0) -> NewWatch:
+        """Give a watch's webhook a new secret; ``secret`` of what is returned, shown once, signs from now on.
+
+        Args:
+            watch_id: The watch.
+            grace_s: So many seconds (up to 30 days) messages are signed with the secret before, too, for a receiver
+                that does not have the new one yet; 0 ends it at once, as after a leak. ``verify`` takes either.
+        """
+        return self._run(watch_calls.rotate_secret(watch_id, grace_s))
+
     def test_webhook(self, watch_id: str) -> DeliveryModel:
         """Send a signed message without hits to a watch's webhook once, and return what came of it."""
         return self._run(watch_calls.test_webhook(watch_id))
@@ -158,6 +168,10 @@ class AsyncWatchMethods:
     async def watch_picture(self, watch_id: str, number: int = 0) -> bytes:
         """Return an example of a watch as JPEG; NotFoundError if it has none of that number, or it is a code."""
         return await self._run(watch_calls.picture(watch_id, number))
+
+    async def rotate_secret(self, watch_id: str, *, grace_s: float = 0) -> NewWatch:
+        """Give a watch's webhook a new secret; see ``Client.rotate_secret``."""
+        return await self._run(watch_calls.rotate_secret(watch_id, grace_s))
 
     async def test_webhook(self, watch_id: str) -> DeliveryModel:
         """Send a signed message without hits to a watch's webhook once, and return what came of it."""

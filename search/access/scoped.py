@@ -153,6 +153,7 @@ class ScopedEngine(_Scoped):
         return do(watch_id, *args, **options)
 
     _may_watch = _may_change_watch = _may_remove_watch = _may_watch_picture = _may_watch_hits = _of_watch
+    _may_rotate_secret = _of_watch
     _may_mark_watch_hits = _may_test_watch = _may_watch_deliveries = _may_retry_watch_delivery = _of_watch
 
     def _may_collections(self, do: Rule) -> Collections:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from stored_gallery import BITS, FINGERPRINT, add_video, fill_video, make_chunk,
 from encoder.codes import code_to_hex, hamming_distances
 from encoder.model import Model
 from hashreel.errors import BadInputError, NotFoundError
-from hashreel.schemas import MarkRequest, NewWatch, Query, WatchChange, WatchRequest
+from hashreel.schemas import MarkRequest, NewWatch, Query, RotateRequest, WatchChange, WatchRequest
 from hashreel.settings import Settings
 from indexer import watch_table
 from indexer.chunks import Chunk, decode_chunk, frame_id
@@ -296,6 +298,32 @@ def test_a_paused_watch_finds_nothing_until_it_goes_on_and_then_what_it_missed(
     resumed = engine.change_watch(watch.id, WatchChange(paused=False))
     assert (resumed.paused, resumed.searched, resumed.problem) == (False, True, "")
     assert found(engine, watch.id) == expected(store, chunk.codes[:1], 5)
+
+
+def test_changes_at_the_same_time_lose_nothing_of_each_other(
+    store: Store, engine: SearchEngine, rng: np.random.Generator
+) -> None:
+    make_generation(store)
+    watch = watch_for(engine, make_chunk(rng, 1).codes[0])
+    secrets: list[str] = []
+
+    def rename() -> None:
+        for number in range(40):
+            engine.change_watch(watch.id, WatchChange(name=f"name {number}"))
+
+    def rotate() -> None:
+        secrets.extend(engine.rotate_secret(watch.id, RotateRequest()).secret for _ in range(40))
+
+    threads = [threading.Thread(target=one) for one in (rename, rotate)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    stored = Watches(store).find(watch.id)
+    assert (stored.name, stored.secret) == ("name 39", secrets[-1])
+    # What a newer process has stored beside it does no harm.
+    store.redis.hset("hr:watches", watch.id, json.dumps(asdict(stored) | {"colour": "red"}))
+    assert Watches(store).find(watch.id) == stored
 
 
 def test_a_code_of_one_model_says_why_it_finds_nothing_with_another(

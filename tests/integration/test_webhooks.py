@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
+import socket
 import sys
 import threading
 import time
@@ -22,9 +24,9 @@ from stored_gallery import BITS, FINGERPRINT, fill_video, make_chunk, make_gener
 from encoder.codes import code_to_hex
 from encoder.model import Model
 from hashreel import webhooks
-from hashreel.errors import BadInputError, ConflictError, ForbiddenError
+from hashreel.errors import BadInputError, ConflictError, ForbiddenError, NotFoundError
 from hashreel.processes import Child
-from hashreel.schemas import NewWatch, Query, WatchChange, WatchRequest
+from hashreel.schemas import NewWatch, Query, RotateRequest, WatchChange, WatchRequest
 from hashreel.settings import Settings
 from indexer.chunks import Chunk, frame_id
 from indexer.generations import Generations
@@ -244,6 +246,63 @@ def test_messages_go_only_where_they_may(
     assert engine.change_watch(watch.id, WatchChange(webhook="")).webhook == ""
     with pytest.raises(ConflictError, match="no webhook"):
         engine.test_watch(watch.id)
+
+
+def test_a_new_secret_signs_at_once_and_the_one_before_for_its_grace_alone(
+    store: Store, settings: Settings, engine: SearchEngine, receiver: Receiver, rng: np.random.Generator
+) -> None:
+    numbers = itertools.count()
+
+    def find_some() -> None:
+        # Of another source each time: a moment is reported once.
+        fill_video(store, store.collection("main"), [make_chunk(rng, 3)], source=f"{next(numbers)}.mp4")
+
+    def send_some() -> tuple[dict[str, str], bytes]:
+        before = len(receiver.came)
+        find_some()
+        send_all(store, settings)
+        assert len(receiver.came) > before
+        return receiver.came[-1][1:]
+
+    def is_good(secret: str, message: tuple[dict[str, str], bytes]) -> bool:
+        try:
+            return bool(webhooks.verify(secret, *message, tolerance_s=1e6))
+        except ForbiddenError:
+            return False
+
+    watch = watch_all(engine, receiver.url + "/hook")
+    assert watch.old_secret_until is None
+    made = [watch.secret]
+    find_some()  # waits, unsent, while the secret is changed
+    for grace_s in (3600, 7200, 0):
+        begun = time.time()
+        rotated = engine.rotate_secret(watch.id, RotateRequest(grace_s=grace_s))
+        made.append(rotated.secret)
+        until = rotated.old_secret_until
+        assert until is None if grace_s == 0 else begun + grace_s <= until <= time.time() + grace_s
+        assert engine.watch(watch.id).old_secret_until == until
+        good = {secret for secret in made if is_good(secret, send_some())}
+        assert good == set(made[-2:] if grace_s else made[-1:])
+    assert len(set(made)) == len(made)
+    engine.rotate_secret(watch.id, RotateRequest(grace_s=60))
+    Watches(store).change(watch.id, lambda stored: replace(stored, old_until=time.time() - 1))  # as after a minute
+    assert engine.watch(watch.id).old_secret_until is None
+    assert not is_good(made[-1], send_some())
+    assert engine.test_watch(watch.id).state == "delivered"
+    assert not is_good(made[-1], receiver.came[-1][1:])
+    with pytest.raises(NotFoundError):
+        engine.rotate_secret("0" * 12, RotateRequest())
+
+
+def test_a_reason_why_a_message_was_not_taken_hides_the_path(
+    store: Store, settings: Settings, engine: SearchEngine, receiver: Receiver
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}/T0KEN?key=T0KEN"
+    outcome = engine.test_watch(watch_all(engine, url).id)
+    assert outcome.state == "dead"
+    assert "T0KEN" not in outcome.reason
+    assert url.partition("T0KEN")[0] + "..." in outcome.reason
 
 
 def test_a_message_that_was_changed_or_is_old_is_not_believed() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +13,7 @@ from hashreel.schemas import (
     Marked,
     MarkRequest,
     NewWatch,
+    RotateRequest,
     SearchRequest,
     WatchChange,
     Watches,
@@ -47,28 +49,35 @@ class MemoryWatches:
             collection=request.collection or "main",
             radius=request.radius,
             examples=len(request.queries),
+            tags={name: [value] if isinstance(value, str) else value for name, value in (request.tags or {}).items()},
+            concepts=request.concepts or [],
             webhook=request.webhook,
             created_at=START,
             secret="whsec_AAAA",
         )
         self.watched[made.id] = made, request
-        return made
+        return NewWatch(**self.watch(made.id).model_dump(), secret=made.secret)
 
     def watches(self: Any, collection: str | None = None) -> Watches:
         self._collection(collection)
-        return Watches(watches=[WatchModel(**model.model_dump()) for model, _ in self.watched.values()])
+        return Watches(watches=[self.watch(watch_id) for watch_id in self.watched])
 
-    def watch(self, watch_id: str) -> WatchModel:
+    def watch(self: Any, watch_id: str) -> WatchModel:
+        model = self._watched(watch_id)[0]
+        hits = self.watch_hits(watch_id, limit=10_000).hits
+        counts = {"hits": len(hits), "new": sum(hit.state == "new" for hit in hits)}
+        return WatchModel(**model.model_dump() | counts)
+
+    def _watched(self, watch_id: str) -> tuple[NewWatch, WatchRequest]:
         if watch_id not in self.watched:
             raise NotFoundError(f"there is no watch {watch_id!r}")
-        return WatchModel(**self.watched[watch_id][0].model_dump())
+        return self.watched[watch_id]
 
     def collection_of_watch(self, watch_id: str) -> str:
-        return self.watch(watch_id).collection
+        return self._watched(watch_id)[0].collection
 
     def change_watch(self, watch_id: str, change: WatchChange) -> WatchModel:
-        self.watch(watch_id)
-        model, request = self.watched[watch_id]
+        model, request = self._watched(watch_id)
         self.watched[watch_id] = model.model_copy(update=change.model_dump(exclude_none=True)), request
         return self.watch(watch_id)
 
@@ -77,13 +86,17 @@ class MemoryWatches:
         del self.watched[watch_id]
         return model
 
-    def watch_picture(self, watch_id: str, number: int) -> bytes:
-        self.watch(watch_id)
+    def watch_picture(self: Any, watch_id: str, number: int) -> bytes:
+        queries = self._watched(watch_id)[1].queries
+        if number < len(queries) and queries[number].image is not None:
+            return base64.b64decode(queries[number].image)
+        if number < len(queries) and queries[number].frame is not None:
+            return self.thumbnail(int(queries[number].frame))
         raise NotFoundError(f"watch {watch_id} keeps no picture {number}")
 
     def watch_hits(self: Any, watch_id: str, *, state=None, limit: int = 100, before: str | None = None) -> WatchHits:
-        radius = self.watch(watch_id).radius
-        request = SearchRequest(query=self.watched[watch_id][1].queries[0], radius=radius, top=10_000)
+        model, wish = self._watched(watch_id)
+        request = SearchRequest(query=wish.queries[0], radius=model.radius, tags=wish.tags, top=10_000)
         hits = []
         for hit in self.search(request).hits:
             mark = self.marks.get(hit.frame_id)
@@ -101,6 +114,13 @@ class MemoryWatches:
         frames = [frame for frame in request.frames if frame in mine]
         self.marks.update(dict.fromkeys(frames, request))
         return Marked(marked=len(frames))
+
+    def rotate_secret(self, watch_id: str, request: RotateRequest) -> NewWatch:
+        made, wish = self._watched(watch_id)
+        until = START + request.grace_s if request.grace_s else None
+        changed = made.model_copy(update={"secret": made.secret + "AAAA", "old_secret_until": until})
+        self.watched[watch_id] = changed, wish
+        return NewWatch(**self.watch(watch_id).model_dump(), secret=changed.secret)
 
     def test_watch(self, watch_id: str) -> DeliveryModel:
         if not self.watch(watch_id).webhook:

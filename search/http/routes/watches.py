@@ -15,12 +15,14 @@ from hashreel.schemas import (
     MarkRequest,
     MarkState,
     NewWatch,
+    RotateRequest,
     WatchChange,
     Watches,
     WatchHits,
     WatchModel,
     WatchRequest,
 )
+from hashreel.webhooks import place_of
 from search.access.callers import current_visit, leave_note
 from search.http.parts import PartsDep
 from search.http.problems import problems
@@ -44,7 +46,7 @@ PICTURE = READS | {
 @router.get("", responses=READS, summary="List watches")
 def watches(parts: PartsDep, collection: CollectionName = None) -> Watches:
     """Return the watches of a collection, and how they stand."""
-    return parts.engine.watches(collection)
+    return Watches(watches=[_shown(watch) for watch in parts.engine.watches(collection).watches])
 
 
 @router.post("", status_code=201, responses=CHANGES, summary="Watch for frames like a picture")
@@ -62,7 +64,7 @@ def add_watch(request: WatchRequest, parts: PartsDep) -> NewWatch:
 @router.get("/{watch_id}", responses=READS, summary="One watch")
 def watch(watch_id: WatchId, parts: PartsDep) -> WatchModel:
     """Return one watch, and how it stands."""
-    return parts.engine.watch(watch_id)
+    return _shown(parts.engine.watch(watch_id))
 
 
 @router.patch("/{watch_id}", responses=CHANGES, summary="Change a watch")
@@ -106,6 +108,16 @@ def watch_picture(
     return Response(parts.engine.watch_picture(watch_id, number), media_type="image/jpeg", headers=headers)
 
 
+@router.post("/{watch_id}/rotate-secret", responses=CHANGES, summary="Give a watch's webhook a new secret")
+def rotate_secret(watch_id: WatchId, request: RotateRequest, parts: PartsDep) -> NewWatch:
+    """Return a new secret, which signs from now on; it is shown in this answer only.
+
+    For `grace_s` seconds messages carry the signature of the secret before beside it, and then, or at once without
+    that, nothing is signed with it any more.
+    """
+    return parts.engine.rotate_secret(watch_id, request)
+
+
 @router.post("/{watch_id}/test-webhook", responses=CHANGES, summary="Try a watch's webhook")
 def test_webhook(watch_id: WatchId, parts: PartsDep) -> DeliveryModel:
     """Send a signed message without hits (`type` is `watch.test`) once, and return what came of it."""
@@ -127,3 +139,10 @@ def watch_deliveries(
 def retry_watch_delivery(watch_id: WatchId, delivery_id: DeliveryId, parts: PartsDep) -> DeliveryModel:
     """Send a message again that was given up, under the same id."""
     return parts.engine.retry_watch_delivery(watch_id, delivery_id)
+
+
+def _shown(watch: WatchModel) -> WatchModel:
+    """Return a watch as the caller may see it: an address may hold a token, which is for those who may change it."""
+    if current_visit().caller.has("write"):
+        return watch
+    return watch.model_copy(update={"webhook": place_of(watch.webhook)})

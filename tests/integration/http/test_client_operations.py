@@ -111,6 +111,7 @@ CALLS: dict[str, Callable[[Any, Path], Any]] = {
     "GET /v1/watches/{watch_id}/hits": lambda c, _: c.watch_hits("4be0d1c2a397"),
     "POST /v1/watches/{watch_id}/hits/mark": lambda c, _: c.mark_hits("4be0d1c2a397", "30064771073", "dismissed"),
     "GET /v1/watches/{watch_id}/pictures/{number}": lambda c, _: c.watch_picture("4be0d1c2a397", 0),
+    "POST /v1/watches/{watch_id}/rotate-secret": lambda c, _: c.rotate_secret("4be0d1c2a397", grace_s=60),
     "POST /v1/watches/{watch_id}/test-webhook": lambda c, _: c.test_webhook("4be0d1c2a397"),
 }
 

@@ -113,6 +113,7 @@ TABLE = {
     "GET /v1/watches/{watch_id}/hits": read(),
     "POST /v1/watches/{watch_id}/hits/mark": write(send=body({"frames": ["{frame_id}"]})),
     "GET /v1/watches/{watch_id}/pictures/{number}": read(),
+    "POST /v1/watches/{watch_id}/rotate-secret": write(send=body({"grace_s": 0})),
     "POST /v1/watches/{watch_id}/test-webhook": write(good=(409,)),  # it has none
     "GET /v1/watches/{watch_id}/deliveries": read(),
     "POST /v1/watches/{watch_id}/deliveries/{delivery_id}/retry": write(good=(404,)),

@@ -339,6 +339,13 @@ def test_keys_see_the_watches_of_their_collections_and_what_they_do_is_recorded(
         for path in ("", "/hits", "/deliveries"):
             assert service.ask("GET", address + path, key).status_code == status, path
         assert service.ask("GET", "/v1/watches", key).status_code == (200 if status == 200 else 403)
+    hook = "http://127.0.0.1:9/hooks/T0KEN?key=1"
+    assert service.ask("PATCH", address, theirs, json={"webhook": hook}).json()["webhook"] == hook
+    for key, shown in ((root, hook), (theirs, hook), (reader, "http://127.0.0.1:9/...")):
+        assert service.ask("GET", address, key).json()["webhook"] == shown
+        assert [one["webhook"] for one in service.ask("GET", "/v1/watches", key).json()["watches"]] == [shown]
+    for key, status in ((reader, 403), (others, 404), (theirs, 200)):
+        assert service.ask("POST", address + "/rotate-secret", key, json={}).status_code == status
     mark = {"frames": ["1"], "state": "dismissed"}
     assert service.ask("POST", address + "/hits/mark", reader, json=mark).status_code == 403
     assert service.ask("POST", address + "/hits/mark", others, json=mark).status_code == 404
@@ -348,6 +355,8 @@ def test_keys_see_the_watches_of_their_collections_and_what_they_do_is_recorded(
     done = {(entry["action"], entry["method"], entry["path"]) for entry in service.trail() if entry["status"] < 400}
     assert done == {
         ("change", "POST", "/v1/watches"),
+        ("change", "PATCH", address),
+        ("change", "POST", address + "/rotate-secret"),
         ("view", "GET", address + "/hits"),
         ("delete", "DELETE", address),
     }

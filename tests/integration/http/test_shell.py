@@ -126,6 +126,26 @@ def test_ids_are_printed_first_and_what_is_known_of_them_later(service):
     assert "--ids does not go with clip:FILE" in refused.stderr
 
 
+def test_a_webhook_gets_a_new_secret_that_is_shown_once(service):
+    def run(*words: str) -> Result:
+        done = CliRunner().invoke(cli, ["watch", *words, "--url", service.url])
+        assert done.exit_code == 0, done.output
+        return done
+
+    made = json.loads(run("add", "code:" + "00" * 6, "--webhook", "https://desk.example/hits", "--json").stdout)
+    rotated = run("rotate-secret", made["id"], "--grace", "24h")
+    secret = rotated.stdout.rpartition(": ")[2].strip()
+    assert secret.startswith("whsec_")
+    assert secret != made["secret"]
+    assert "the one before signs, too, until" in rotated.stderr
+    again = json.loads(run("rotate-secret", made["id"], "--json").stdout)
+    assert (again["id"], again["old_secret_until"]) == (made["id"], None)
+    assert again["secret"] not in {secret, made["secret"]}
+    assert secret not in run("list", "--json").stdout
+    assert json.loads(run("change", made["id"], "--pause", "--json").stdout)["paused"]
+    assert not json.loads(run("change", made["id"], "--resume", "--json").stdout)["paused"]
+
+
 def test_sources_are_listed_in_files_and_on_standard_input(service, tmp_path: Path) -> None:
     listed = tmp_path / "quellen ü.txt"
     listed.write_bytes("\ufeffarchive/a.mp4\r\n\narchive/ö b.mp4\n".encode())
