@@ -169,7 +169,7 @@ class JobQueue:
         """Queue the job's failed sources again, each under a new video number."""
         for record in self._jobs.records(job_id):
             if record.job == job_id and record.state == "failed":
-                new = renewed_video(self._roots.expand(record.path or record.source), record)
+                new = renewed_video(self._roots.expand(record.path or record.source, is_name=True), record)
                 self._intake.retry(record, replace(new, replaces=record.replaces))
         return self.job(job_id)
 

@@ -61,7 +61,7 @@ class Reencoder:
 
     def _renewed(self, target: Generation, job: str, record: VideoRecord, begun: Mapping[str, int]) -> NewVideo | None:
         """Return a video's source as one to index anew; None if the target has it, or is about to."""
-        new = renewed_video(self._roots.expand(record.path or record.source), record)
+        new = renewed_video(self._roots.expand(record.path or record.source, is_name=True), record)
         known = begun.get(what_of(record))
         if known is None:
             known = self._store.find_content(target.id, new.content) if new.content else self._placed(target, new.place)

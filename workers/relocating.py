@@ -83,7 +83,7 @@ class Relocator:
         """Return the source at a new name, or why it is not that of the video."""
         if "://" in record.path or "://" in name:
             return None, "it is an address, or to become one; only files and folders are relocated"
-        found = list(self._roots.expand(name))
+        found = list(self._roots.expand(name, is_name=True))
         source = found[0]
         if source.problem or len(found) > 1:
             return None, source.problem or f"{len(found)} sources are there"

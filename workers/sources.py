@@ -62,8 +62,13 @@ class SourceRoots:
         self._roots = {name: Path(path).resolve() for name, path in roots.items()}
         self._is_open = is_open
 
-    def expand(self, text: str) -> Iterator[Source]:
-        """Yield the sources that ``text`` stands for, at least one, in a stable order."""
+    def expand(self, text: str, *, is_name: bool = False) -> Iterator[Source]:
+        """Yield the sources that ``text`` stands for, at least one, in a stable order.
+
+        Args:
+            text: What a user typed.
+            is_name: It was found before: ``clip[1].mp4`` is that file or none, never ``clip1.mp4``.
+        """
         if "\0" in text or not text.strip():
             yield Source(text.replace("\0", "�"), "", problem="an empty name, or one with a NUL, is no source")
             return
@@ -73,7 +78,7 @@ class SourceRoots:
             yield from self._urls(text)
             return
         try:
-            yield from self._expand(text)
+            yield from self._expand(text, is_name=is_name)
         except (OSError, ValueError, RuntimeError) as exc:
             # A name that is too long or of no known user, a folder that went away while it was listed.
             yield Source(text, text, problem=f"cannot be read: {getattr(exc, 'strerror', None) or exc}")
@@ -85,14 +90,14 @@ class SourceRoots:
         for name, kind, problem in expand_url(text, self._settings):
             yield Source(name, name, kind=kind, problem=problem)
 
-    def _expand(self, text: str) -> Iterator[Source]:
+    def _expand(self, text: str, *, is_name: bool) -> Iterator[Source]:
         located = self._locate(text)
         if located is None:
             yield Source(text, text, problem=self._outside())
             return
         base, rest = located
         path = base / rest
-        if glob.has_magic(str(rest)) and not path.exists():
+        if not is_name and glob.has_magic(str(rest)) and not path.exists():
             yield from self._glob(text, base, rest)
         else:
             yield from self._walk(path)
@@ -175,9 +180,9 @@ class SourceRoots:
         try:
             info = path.stat()
         except OSError as exc:
-            return Source(name, str(path), problem=f"cannot be read: {exc.strerror or exc}")
+            return Source(self._own_name(path), str(path), problem=_unreadable(path, exc))
         if not stat.S_ISREG(info.st_mode):
-            return Source(name, str(path), problem="not a regular file")
+            return Source(self._own_name(path), str(path), problem="not a regular file")
         kind = "pictures" if is_archive_name(path.name) else "video"
         return Source(name, os.path.realpath(path), kind, info.st_size, info.st_mtime_ns)
 
@@ -212,9 +217,19 @@ class SourceRoots:
                 return name, real.relative_to(root)
         return None
 
+    def _own_name(self, path: Path) -> str:
+        """Return the name of what is no file: of a link itself, not of what it leads to."""
+        return str(Path(self._name(path.parent)) / path.name) if path.is_symlink() else self._name(path)
+
     def _name(self, path: Path) -> str:
         """Return the one name of a file, however it was spelt: by its real path inside its root."""
         inside = self._root_of(path)
         if inside:
             return str(Path(inside[0]) / inside[1])
         return os.path.realpath(path) if self._is_open else os.path.abspath(path)
+
+
+def _unreadable(path: Path, exc: OSError) -> str:
+    reason = f"cannot be read: {exc.strerror or exc}"
+    # What names a file to us is UTF-8, so that one whose name is not cannot be named.
+    return f"{reason}; if its name is not valid UTF-8, rename the file" if "\ufffd" in str(path) else reason

@@ -50,4 +50,5 @@ def _what(entry: AuditEntry) -> str:
         f"{one.get('kind')} {one.get('code', '')} in {one.get('collection')}: {one.get('hits')} hits"
         for one in searches[:3]
     )
+    found = found or (f"made {entry.notes['made']}" if "made" in entry.notes else "")
     return f"{entry.method} {entry.path}" + (f"?{entry.query}" if entry.query else "") + (f"  {found}" if found else "")

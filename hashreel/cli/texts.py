@@ -29,4 +29,7 @@ def print_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print rows as CSV on stdout, with nothing in it that a spreadsheet would take for a formula."""
     writer = csv.writer(sys.stdout)
     writer.writerow(columns)
-    writer.writerows([harmless_cell(value) for value in row] for row in rows)
+    is_shown = sys.stdout.isatty()
+    for row in rows:
+        cells = map(harmless_cell, row)
+        writer.writerow([visible(cell) if is_shown and isinstance(cell, str) else cell for cell in cells])

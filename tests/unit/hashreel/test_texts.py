@@ -35,6 +35,8 @@ def test_a_log_has_one_line_a_record() -> None:
         line = formatter.format(record)
         assert len(line.splitlines()) == 1
         assert "\x1b" not in line
+    error = (ValueError, ValueError(EVIL), None)
+    assert "\x1b" not in _Formatter().format(logging.makeLogRecord({"msg": "failed", "exc_info": error}))
 
 
 def test_cells_are_no_formulas_and_are_read_back_as_they_were_otherwise(capsys: pytest.CaptureFixture[str]) -> None:

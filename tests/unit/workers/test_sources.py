@@ -147,6 +147,7 @@ def test_broken_link_in_a_folder_is_a_source_that_fails(roots: SourceRoots, root
     (root / "p").mkdir()
     (root / "p/1.png").symlink_to(root / "nowhere.png")
     problems = [source.problem for source in roots.expand("archive")]
+    assert names(roots, "archive")[0] == "archive/gone.mp4", "that of the link, which is what a user sees"
     assert [bool(problem) for problem in problems] == [True, False, True, False]
     assert "No such file" in problems[0]
     assert "symbolic links" in problems[2]
@@ -236,6 +237,14 @@ def test_globs(roots: SourceRoots, root: Path) -> None:
 def test_file_whose_name_looks_like_a_glob_is_that_file(roots: SourceRoots, root: Path) -> None:
     put(root, "a[1].mp4", "a1.mp4")
     assert names(roots, "archive/a[1].mp4") == ["archive/a[1].mp4"]
+
+
+def test_a_name_that_was_found_before_is_no_glob_when_its_file_is_gone(roots: SourceRoots, root: Path) -> None:
+    (root / "clip1.mp4").write_bytes(b"another film")
+    (typed,) = roots.expand("archive/clip[1].mp4")
+    assert typed.name == "archive/clip1.mp4"
+    (known,) = roots.expand("archive/clip[1].mp4", is_name=True)
+    assert (known.name, known.problem) == ("archive/clip[1].mp4", "cannot be read: No such file or directory")
 
 
 def test_root_whose_path_looks_like_a_glob_is_meant_literally(tmp_path: Path) -> None:
