@@ -25,7 +25,9 @@ class _Formatter(logging.Formatter):
         extras = " ".join(f"{name}={value}" for name, value in record.__dict__.items() if name not in _STANDARD)
         line = f"{self.formatTime(record)} {record.levelname.lower():7} {record.name}: {record.getMessage()}"
         line = visible(f"{line} [{extras}]" if extras else line)
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        if record.exc_info is None:
+            return line
+        return line + visible(f"\n{self.formatException(record.exc_info)}", keep="\n")
 
 
 class _JsonFormatter(logging.Formatter):
