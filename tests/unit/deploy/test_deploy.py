@@ -172,6 +172,42 @@ def test_what_is_pushed_elsewhere_is_renamed_in_one_place() -> None:
     assert after_base["hashreel-cpu"] == worker.partition(":")[0] == renamed["name"]
 
 
+OVERLAY = """
+resources: [../cpu]
+components: [../outbound]
+images: [{name: hashreel, newName: registry.example/hashreel, newTag: "1"}]
+configMapGenerator:
+  - name: hashreel
+    behavior: merge
+    literals: ['HASHREEL_SOURCE_HOSTS=["s3://films/"]']
+"""
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="there is no kubectl")
+@pytest.mark.parametrize("name", ["base", "cpu", "own"])
+def test_kustomize_renders_what_kubernetes_reads(name: str, tmp_path: Path) -> None:
+    validator = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is in [dev]")
+    shutil.copytree(DEPLOY / "kubernetes", tmp_path / "kubernetes")
+    (tmp_path / "kubernetes" / "own").mkdir()
+    (tmp_path / "kubernetes" / "own" / "kustomization.yaml").write_text(OVERLAY)
+    command = ["kubectl", "kustomize", str(tmp_path / "kubernetes" / name)]
+    rendered = list(yaml.safe_load_all(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+    for document in rendered:
+        if document["kind"] != "ScaledObject":
+            validator.validate(document, "1.31", strict=True)
+    (settings,) = (values_of(document["data"]) for document in rendered if document["kind"] == "ConfigMap")
+    pods = {d["metadata"]["name"]: d["spec"]["template"]["spec"] for d in rendered if d["kind"] == "Deployment"}
+    images = {pod: spec["containers"][0]["image"] for pod, spec in pods.items()}
+    policies = {document["metadata"]["name"] for document in rendered if document["kind"] == "NetworkPolicy"}
+    if name == "own":
+        assert images == {"search": "registry.example/hashreel:1", "worker": "registry.example/hashreel:1"}
+        assert settings.source_hosts == ["s3://films/"]
+        assert all("secretRef" in spec["containers"][0]["envFrom"][1] for spec in pods.values())
+    else:
+        assert images == {"search": "hashreel:cpu", "worker": "hashreel:cuda" if name == "base" else "hashreel:cpu"}
+    assert ("outbound" in policies) == (name == "own")
+
+
 def test_what_leaves_the_cluster_can_be_let_out() -> None:
     policies = {m["metadata"]["name"]: m["spec"] for m in manifests() if m["kind"] == "NetworkPolicy"}
     assert all("ipBlock" not in str(policies[name]) for name in policies)
