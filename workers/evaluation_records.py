@@ -30,7 +30,12 @@ if state ~= 'queued' and state ~= 'running' then
   redis.call('ZREM', KEYS[3], ARGV[1])
   return 'gone'
 end
-if redis.call('EXISTS', KEYS[2]) == 1 then return 'busy' end
+local run = redis.call('GET', KEYS[2])
+if run == ARGV[2] then
+  -- The reply to this very claim was lost on its way: it is no other start.
+  return tonumber(redis.call('HGET', KEYS[1], 'tries')) > tonumber(ARGV[5]) and 'poison' or 'run'
+end
+if run then return 'busy' end
 local tries = redis.call('HINCRBY', KEYS[1], 'tries', 1)
 redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[6])
 redis.call('HSET', KEYS[1], 'state', 'running', 'run', ARGV[2], 'worker', ARGV[3], 'begun_at', ARGV[4],
