@@ -12,6 +12,7 @@ from __future__ import annotations
 from indexer.watch_scripts import HIT_FUNCTIONS
 
 __all__ = [
+    "ADD_SECONDS",
     "CLOSE_CANCELLED",
     "CLOSE_FAILED",
     "COMMIT_CHUNK",
@@ -181,11 +182,22 @@ local function settle()
     redis.call('ZREM', gkey('misses'), member)
   end
 end
+-- Beyond the limit warnings are counted, by one that says how many there are.
 local function warn(notes, limit)
   if #notes == 0 then return end
   local warnings = cjson.decode(get('warnings') or '[]')
   for _, note in ipairs(notes) do
-    if #warnings < limit then warnings[#warnings + 1] = note end
+    local last = warnings[#warnings]
+    if #warnings < limit then
+      warnings[#warnings + 1] = note
+    else
+      if not last.unlisted then
+        last = {stage = note.stage, unlisted = 0}
+        warnings[#warnings + 1] = last
+      end
+      last.unlisted = last.unlisted + 1
+      last.reason = 'and ' .. last.unlisted .. ' more, not listed one by one'
+    end
   end
   redis.call('HSET', V, 'warnings', cjson.encode(warnings))
   redis.call('ZADD', gkey('failed'), now, v)
@@ -320,8 +332,8 @@ local id = append('op', 'put', 'v', v, 'c', ARGV[4], 's', ARGV[6])
 redis.call('HINCRBY', V, 'frames', ARGV[7])
 for kind, count in pairs(found) do redis.call('HINCRBY', V, 'found_' .. kind, count) end
 if (ARGV[17] or '') ~= '' then redis.call('HINCRBY', V, 'by_' .. ARGV[17], ARGV[7]) end
--- One place is left for what may end the video.
-warn(notes, 99)
+-- Two places are left: for how many more there are, and for what may end the video.
+warn(notes, 98)
 tally('frames', ARGV[7])
 tally('chunks_done', 1)
 tally('decode_s', ARGV[9])
@@ -515,5 +527,14 @@ if state ~= 'encoding' and state ~= 'indexed' then return 0 end
 local kept = 0
 for _, group in ipairs(cjson.decode(ARGV[4])) do kept = kept + keep_group(group, tonumber(ARGV[5]), 'stored') end
 return kept
+"""
+)
+
+# ARGV: 4 seconds that the video's job has spent beside decoding and the network.
+ADD_SECONDS = (
+    _COMMON
+    + """
+tally('commit_s', ARGV[4])
+return 'ok'
 """
 )

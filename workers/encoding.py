@@ -10,7 +10,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Any
 
 import redis
@@ -19,6 +19,7 @@ from encoder.damage import DecodeWarning
 from encoder.hygiene import Sieve
 from encoder.policies import parse_policy
 from hashreel.errors import DecodeError, ForbiddenError, HashreelError, NotFoundError, UnavailableError
+from indexer.job_seconds import JobSeconds
 from indexer.records import VideoRecord
 from indexer.store import check_fingerprint, printable
 from indexer.thumbnail_store import ThumbnailStore
@@ -87,6 +88,7 @@ class UnitRunner:
         self._send = send
         self._room = room or Room(settings.decode_bytes)
         self._thumbnails = ThumbnailStore(store, settings.thumbnail_store, settings.thumbnail_store_bytes)
+        self._job_seconds = JobSeconds(store)
         self._must_return = threading.Event()
         self._current: Unit | None = None
         self._leasing = threading.Lock()
@@ -203,10 +205,14 @@ class UnitRunner:
     # Planning
 
     def _plan(self, video: int) -> Unit | None:
+        started = time.perf_counter()
         record = self._open(video)
         if not record.chunks:
-            fields = self._reader.plan(record)
-            insist(lambda: self._store.plan(video, fields))
+            try:
+                fields = self._reader.plan(record)
+                insist(lambda: self._store.plan(video, fields))
+            finally:
+                self._spent(video, time.perf_counter() - started)
             self._reader.release(video)
             record = self._open(video)
         done = insist(lambda: self._store.chunk_numbers(video))
@@ -242,8 +248,9 @@ class UnitRunner:
     ) -> None:
         assert unit.chunk is not None
         video, number = unit.video, unit.chunk
-        rest = max(0.0, time.perf_counter() - started - stages.decode_s - stages.waited_s)
-        seconds = (stages.decode_s, stages.encode_s, rest)
+        own_s = stages.decode_s + stages.waited_s
+        before_s = max(0.0, time.perf_counter() - started - own_s)
+        seconds = (stages.decode_s, stages.encode_s, before_s)
         reply = insist(
             lambda: self._store.commit(
                 video,
@@ -256,10 +263,17 @@ class UnitRunner:
             )
         )
         if reply not in {"exists", "gone"}:
-            chunk_committed(len(chunk), *seconds)
+            rest_s = max(before_s, time.perf_counter() - started - own_s)
+            chunk_committed(len(chunk), stages.decode_s, stages.encode_s, rest_s)
+            # What the commit itself took is known when it is over.
+            self._spent(video, rest_s - before_s)
         self._reader.release(video)
         about = {"job": self._job, "video": video, "chunk": number, "frames": len(chunk), "reply": reply}
         logger.info("chunk committed", extra={"action": "commit", **about})
+
+    def _spent(self, video: int, seconds: float) -> None:
+        with suppress(redis.RedisError):  # a figure is worth no second try
+            self._job_seconds.add_rest(video, seconds)
 
     def _open(self, video: int) -> VideoRecord:
         record = insist(lambda: self._store.find_video(video))

@@ -14,6 +14,7 @@ from memory_service import MemoryEngine, serve
 
 from hashreel import Client
 from hashreel.errors import ConflictError, NotFoundError
+from indexer.job_seconds import JobSeconds
 from search.http import make_app
 
 
@@ -48,12 +49,46 @@ def test_events_tell_how_far_a_job_is(farm: Farm, url: str) -> None:
     first, last = events[0], events[-1]
     assert (first["state"], first["progress"], first["eta_s"], first["lane"]) == ("queued", 0, None, "interactive")
     assert (last["state"], last["progress"], last["frames"], last["frames_planned"]) == ("done", 1, 50, 50)
-    assert min(last["decode_s"], last["encode_s"]) > 0
-    assert last["commit_s"] >= 0
+    assert min(last["decode_s"], last["encode_s"], last["commit_s"]) > 0
     assert first["created_at"] <= last["started_at"] <= last["finished_at"]
     assert all(0 <= event["progress"] <= 1 for event in events)
     # An estimate until the end: chunks do not begin at whole seconds.
     assert all(45 <= event["frames_planned"] <= 55 for event in events if event["frames_planned"])
+
+
+def test_planning_and_commits_are_counted_as_the_rest(farm: Farm) -> None:
+    path = make_clips(farm.folder / "clips", 1)[0]
+    job = farm.enqueue("clips")
+    farm.run_all()
+
+    # The commit of the very chunk is in it, though it is over only then.
+    def before(*arguments: Any, seconds: tuple[float, float, float], **options: Any) -> str:
+        given.append(seconds[2])
+        return commit(*arguments, seconds=seconds, **options)
+
+    given: list[float] = []
+    commit = farm.store.commit
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(farm.store, "commit", before)
+        again = farm.enqueue("clips", again=True)
+        farm.run_all()
+    assert farm.queue.job(again.id).commit_s > sum(given) > 0
+    # A copy is only looked into.
+    path.with_name("copy.mp4").write_bytes(path.read_bytes())
+    copy = farm.queue.job(_ended(farm, "clips/copy.mp4"))
+    assert copy.counts.skipped == 1
+    assert copy.commit_s > 0
+    assert (copy.decode_s, copy.encode_s) == (0, 0)
+    # What comes late brings no piece of a deleted job back.
+    farm.queue.delete(job.id)
+    JobSeconds(farm.store).add_rest(job.videos[0], 1.0)
+    assert not farm.store.redis.exists(farm.store.keys.job(job.id))
+
+
+def _ended(farm: Farm, source: str) -> str:
+    job = farm.enqueue(source)
+    farm.run_all()
+    return job.id
 
 
 def test_job_is_made_listed_watched_and_deleted(farm: Farm, url: str) -> None:
