@@ -13,7 +13,9 @@ from farm import Codes, Farm, make_clips, processes_with
 from gallery_mirror import wait_until
 from redis_server import RedisServer
 
+from encoder.clips import generate_clip
 from encoder.model import Model
+from hashreel.processes import Child
 from indexer.log import Log
 from indexer.records import LogPosition
 from workers.reconciler import Reconciler
@@ -22,6 +24,30 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 CLIPS = 20
 START_S = 120.0
+# A worker in which two chunks, each in the middle of being decoded, and the network, with a batch in its hands, wait
+# until all three are there.
+MEETING = """
+import sys, threading
+from pathlib import Path
+from encoder.batching import Batcher
+from hashreel.settings import Settings
+from workers import process, reading
+meeting = threading.Barrier(3, action=Path(sys.argv[1]).touch, timeout=240)
+chunks, network = threading.Semaphore(2), threading.Semaphore(1)
+decode = reading.iter_key_frames
+def met(*arguments, **options):
+    for number, frame in enumerate(decode(*arguments, **options)):
+        if number == 3 and chunks.acquire(blocking=False):
+            meeting.wait()
+        yield frame
+class MeetingBatcher(Batcher):
+    def _launch(self, items):
+        if network.acquire(blocking=False):
+            meeting.wait()
+        return super()._launch(items)
+reading.iter_key_frames, process.Batcher = met, MeetingBatcher
+process.run_worker(Settings())
+"""
 
 
 @pytest.fixture(scope="session")
@@ -190,3 +216,21 @@ def test_workers_killed_again_and_again(crashing: Farm, undisturbed: Codes, roun
             farm.server.start()
     farm.start("--processes", "1", "--gpus", "none")
     check_all_is_there(farm, job, undisturbed)
+
+
+def test_two_chunks_are_decoded_at_the_same_moment_while_the_network_runs(farm: Farm, tmp_path: Path) -> None:
+    generate_clip(farm.folder / "clips/film.mp4", seed=4, seconds=20.0, size=(160, 90), fps=4, shots=2)
+    farm.settings.chunk_s, farm.settings.decoders = 10.0, 2
+    job = farm.enqueue("clips")
+    have_met = tmp_path / "met"
+    worker = Child(
+        "meeting",
+        [sys.executable, "-P", "-c", MEETING, str(have_met)],
+        environment=farm.settings.environment(),
+        log=farm.folder / "worker-meeting.log",
+    )
+    worker.start()
+    farm.children.append(worker)
+    assert farm.wait(job.id).counts.indexed == 1
+    assert len(farm.codes()) == 2
+    assert have_met.exists()
