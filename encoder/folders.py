@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -11,10 +12,10 @@ from pathlib import Path
 
 from encoder.archives import opened_archive
 from encoder.damage import DecodeWarning
-from encoder.pictures import PICTURE_SUFFIXES, load_picture, picture_names
+from encoder.pictures import PICTURE_SUFFIXES, load_picture, natural_key
 from encoder.scaling import Image, scale_short_side
 from encoder.video import KeyFrame
-from hashreel.errors import HashreelError, NotFoundError
+from hashreel.errors import BadInputError, DecodeError, HashreelError, NotFoundError
 
 __all__ = ["PICTURE_SUFFIXES", "STEP_MS", "Album", "iter_folder_frames", "load_folder_frame", "read_album"]
 
@@ -29,11 +30,13 @@ class Album:
         names: Their names (paths inside an archive) in natural order; the n-th has the time n seconds.
         sha256: Of the archive's file; of the names and contents of a folder's pictures. Hex.
         notes: What else is to be told.
+        modified_ns: When the newest picture of a folder was changed; 0 of an archive.
     """
 
     names: list[str]
     sha256: str
     notes: list[str] = field(default_factory=list)
+    modified_ns: int = 0
 
 
 def read_album(path: Path, scratch: Path | None = None) -> Album:
@@ -49,7 +52,8 @@ def read_album(path: Path, scratch: Path | None = None) -> Album:
     """
     if path.is_dir():
         names = _names_in(path)
-        return Album(names, _folder_sha(path, names))
+        newest = _newest_ns(path, names)
+        return Album(names, _folder_sha(path, names), modified_ns=newest)
     with opened_archive(path, scratch) as archive, path.open("rb") as file:
         sha = hashlib.file_digest(file, "sha256").hexdigest()
         return Album([member.name for member in archive.members], sha, list(archive.notes))
@@ -64,6 +68,7 @@ def iter_folder_frames(
     start: int = 0,
     stop: int | None = None,
     scratch: Path | None = None,
+    newest_ns: int = 0,
 ) -> Iterator[KeyFrame]:
     """Yield the pictures of a folder or an archive, scaled; a damaged one leaves a warning with its name in its place.
 
@@ -75,16 +80,18 @@ def iter_folder_frames(
         start: Number of the first one.
         stop: Number after the last one; None for all.
         scratch: See :func:`encoder.archives.opened_archive`.
+        newest_ns: Pictures of a folder that were changed after this time are left out; 0 takes them all.
     """
     with ExitStack() as stack:
-        told, load, notes = _opened(path, scratch, stack)
+        told, load, notes = _opened(path, scratch, stack, newest_ns)
         known = told if names is None else names
-        warnings += [DecodeWarning("source", note, None) for note in notes if start == 0]
+        warnings += [DecodeWarning("decode", note, None) for note in notes if start == 0]
         for index in range(start, len(known) if stop is None else min(stop, len(known))):
             try:
                 yield KeyFrame(STEP_MS * index, scale_short_side(load(known[index]), short_side))
             except HashreelError as exc:
-                warnings.append(DecodeWarning("decode", f"{known[index]}: {exc}", STEP_MS * index))
+                reason = str(exc).removeprefix(f"{Path(known[index]).name}: ")
+                warnings.append(DecodeWarning("decode", f"{known[index]}: {reason}", STEP_MS * index))
 
 
 def load_folder_frame(path: Path, time_ms: int, name: str | None = None, scratch: Path | None = None) -> Image:
@@ -104,24 +111,57 @@ def load_folder_frame(path: Path, time_ms: int, name: str | None = None, scratch
         return load(names[index] if name is None else name)
 
 
-def _opened(path: Path, scratch: Path | None, stack: ExitStack) -> tuple[list[str], Callable[[str], Image], list[str]]:
+def _opened(
+    path: Path, scratch: Path | None, stack: ExitStack, newest_ns: int = 0
+) -> tuple[list[str], Callable[[str], Image], list[str]]:
     """Return the names of the pictures, what loads one of them, and what else is to be told."""
     if not path.is_file():
-        return _names_in(path), lambda name: load_picture(path / name), []
+        return _names_in(path), lambda name: _load_unchanged(path / name, newest_ns), []
     archive = stack.enter_context(opened_archive(path, scratch))
     names = [member.name for member in archive.members]
     places = {name: index for index, name in enumerate(names)}
     return names, lambda name: load_picture(archive.read(places.get(name, len(names)))), archive.notes
 
 
+def _load_unchanged(path: Path, newest_ns: int) -> Image:
+    picture = load_picture(path)
+    with suppress(OSError):  # it went away when it was read
+        if newest_ns and path.stat().st_mtime_ns > newest_ns:
+            raise DecodeError("it was changed after it was enqueued; enqueue the folder again")
+    return picture
+
+
 def _names_in(folder: Path) -> list[str]:
-    return [name for name in picture_names(folder) if Path(name).suffix.lower() in PICTURE_SUFFIXES]
+    """Return the names of pictures, also of links that lead nowhere and of pipes: those are told of when they are read.
+
+    Raises:
+        NotFoundError: If there is no such folder.
+        BadInputError: If it is not a folder.
+    """
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError as exc:
+        raise NotFoundError(f"{folder.name}: there is no such folder") from exc
+    except NotADirectoryError as exc:
+        raise BadInputError(f"{folder.name}: this is a file, not a folder of pictures") from exc
+    pictures = (name for name in names if Path(name).suffix.lower() in PICTURE_SUFFIXES and not name.startswith("."))
+    return sorted((name for name in pictures if not os.path.isdir(folder / name)), key=natural_key)
+
+
+def _newest_ns(folder: Path, names: Sequence[str]) -> int:
+    newest = 0
+    for name in names:
+        with suppress(OSError):
+            newest = max(newest, os.stat(folder / name).st_mtime_ns)
+    return newest
 
 
 def _folder_sha(folder: Path, names: Sequence[str]) -> str:
     whole = hashlib.sha256()
     for name in names:
-        with suppress(OSError), (folder / name).open("rb") as file:  # a broken link is told of when it is read
-            part = hashlib.file_digest(file, "sha256")
-            whole.update(os.fsencode(name) + b"\0" + part.digest())
+        with suppress(OSError):  # a broken link is told of when it is read
+            if stat.S_ISREG(os.stat(folder / name).st_mode):  # nobody may ever write into a pipe, or end a device
+                with (folder / name).open("rb") as file:
+                    part = hashlib.file_digest(file, "sha256")
+                whole.update(os.fsencode(name) + b"\0" + part.digest())
     return whole.hexdigest()

@@ -48,6 +48,9 @@ class Arrivals:
         folder: Looked through with all that is below it; links to folders are not followed.
         settle_s: How long a file has to stay as it is.
         ignore: Further patterns of names that are left alone, such as ``*.proxy.mp4``.
+
+    Attributes:
+        closed: Folders below that could not be listed at the last look, and why.
     """
 
     def __init__(self, folder: Path, *, settle_s: float, ignore: Sequence[str] = ()) -> None:
@@ -55,6 +58,7 @@ class Arrivals:
         self._settle_s = settle_s
         self._ignore = tuple(ignore)
         self._seen: dict[str, tuple[Stamp, float]] = {}
+        self.closed: dict[str, str] = {}
 
     @property
     def pending(self) -> int:
@@ -90,17 +94,23 @@ class Arrivals:
             self._seen.pop(found.path, None)
 
     def _files(self) -> Iterator[Found]:
-        waiting = [os.fspath(self._folder)]
-        is_first = True
+        top = os.fspath(self._folder)
+        waiting = [top]
+        self.closed = {}
         while waiting:
+            folder = waiting.pop()
             try:
-                with os.scandir(waiting.pop()) as entries:
+                with os.scandir(folder) as entries:
                     listed = list(entries)
-            except OSError:
-                if is_first:
+            except FileNotFoundError:
+                if folder == top:
                     raise
-                continue  # went away, or is not ours to read: looked into again the next time
-            is_first = False
+                continue  # it went away
+            except OSError as exc:
+                if folder == top:
+                    raise
+                self.closed[folder] = exc.strerror or str(exc)  # looked into again the next time
+                continue
             for entry in listed:
                 found = self._looked_at(entry, waiting)
                 if found is not None:
@@ -216,7 +226,8 @@ class Journal:
         os.fsync(self._file.fileno())
 
     def _read(self, path: Path) -> None:
-        lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else []
+        # What is not UTF-8 is no JSON either.
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.exists() else []
         for number, line in enumerate(lines, 1):
             try:
                 document = json.loads(line) if line else {}

@@ -85,10 +85,15 @@ class SourceReader:
             warnings: Receives what was survived.
 
         Raises:
-            SourceChangedError: At once, if the file is not the one that was planned.
+            SourceChangedError: At once or at the end, if the file is not the one that was planned.
             HashreelError, OSError: At once or while iterating, if it cannot be read.
         """
         path, _ = self._local(record)
+        return _watched(record, self._frames(record, path, chunk, short_side, warnings))
+
+    def _frames(
+        self, record: VideoRecord, path: Path, chunk: int, short_side: int, warnings: list[DecodeWarning]
+    ) -> Iterator[KeyFrame]:
         start = record.bounds[chunk]
         end = record.bounds[chunk + 1] if chunk + 1 < len(record.bounds) else None
         if record.kind == "pictures":
@@ -101,6 +106,7 @@ class SourceReader:
                 start=start // STEP_MS,
                 stop=None if end is None else end // STEP_MS,
                 scratch=self._scratch(path),
+                newest_ns=record.modified_ns,
             )
         return iter_key_frames(
             path,
@@ -187,6 +193,9 @@ class SourceReader:
             "codec": "pictures",
             "members": pack_names(album.names),
         }
+        if album.modified_ns:
+            # Pictures may have come since it was enqueued; from now on they are known by their names.
+            fields["modified_ns"] = album.modified_ns
         return fields | _identity(record, "pictures", album.sha256)
 
 
@@ -235,6 +244,22 @@ def _check_unchanged(record: VideoRecord) -> None:
     info = path.stat()
     if (info.st_size, info.st_mtime_ns) != (record.size, record.modified_ns):
         raise SourceChangedError
+
+
+def _watched(record: VideoRecord, frames: Iterator[KeyFrame]) -> Iterator[KeyFrame]:
+    """Yield frames; when they end, well or not, make sure that the file was the one that was planned all the while."""
+    try:
+        yield from frames
+    except DecodeError:
+        _check_still(record)
+        raise
+    _check_still(record)
+
+
+def _check_still(record: VideoRecord) -> None:
+    if "://" not in record.path:
+        with suppress(FileNotFoundError):  # what was opened before it went away was read to its end
+            _check_unchanged(record)
 
 
 def _identity(record: VideoRecord, kind: str, sha: str) -> Fields:

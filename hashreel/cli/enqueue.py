@@ -6,9 +6,8 @@ import codecs
 import os
 import sys
 from glob import glob
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
 import click
@@ -21,13 +20,11 @@ from hashreel.cli.options import (
     parse_tags,
     print_json,
 )
-from hashreel.cli.reports import job_progress, report_job
-from hashreel.cli.texts import visible
+from hashreel.cli.reports import job_progress, report_job, tell_failures
+from hashreel.errors import BadInputError
 
-if TYPE_CHECKING:
-    from hashreel.client import Client
-
-SHOWN = 10
+CONTROLS = [bytes([code]) for code in range(1, 32) if code not in b"\t\n\r\x1b"]
+"""Rare in names, and frequent in what is no list of names."""
 
 
 @click.command(epilog="Example: hashreel enqueue archive/*.mp4 --every 1s --tag case=17 --wait")
@@ -91,7 +88,7 @@ def cli(
             status = job.status()
             print_json(status) if as_json else click.echo(f"job {job.id}: {status.counts.total} sources")
             if status.counts.failed:
-                _tell_failures(client, job.id, status.counts.failed)
+                tell_failures(client, job.id, status.counts.failed)
                 sys.exit(1)
             return
         # Whatever happens to this command or to the service, the job can be found again.
@@ -105,15 +102,14 @@ def cli(
         sys.exit(1)
 
 
-def _tell_failures(client: Client, job_id: str, count: int) -> None:
-    for failure in islice(client.failures(job=job_id), SHOWN):
-        click.echo(visible(f"failed {failure.source}: {failure.reason}"), err=True)
-    if count > SHOWN:
-        click.echo(f"... and {count - SHOWN} more; see `hashreel failures`", err=True)
-
-
 def _listed(content: bytes) -> list[str]:
     """Return the sources of a list: lines, or parts that end in a zero byte, for names with line breaks."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        content = content.decode("utf-16", "replace").encode()
+    if sum(map(content.count, CONTROLS)) > len(content) / 50:
+        raise BadInputError(
+            "what is to be a list of sources is no text but data; name a video itself as a source, without --from"
+        )
     parts = content.split(b"\0") if b"\0" in content else content.removeprefix(codecs.BOM_UTF8).splitlines()
     return [os.fsdecode(part) for part in parts if part.strip()]
 

@@ -15,6 +15,7 @@ import click
 
 from hashreel.cli.indexing import indexing_options, key_frame_policy
 from hashreel.cli.options import client_options, connect, json_option, parse_duration_s, parse_tags
+from hashreel.cli.reports import tell_failures
 from hashreel.cli.texts import visible
 from hashreel.errors import BadInputError, HashreelError, UnavailableError
 
@@ -73,6 +74,7 @@ def cli(
     .part, .tmp and the like, hidden files, and what is no video are left alone. What was taken is remembered: after a
     restart nothing is enqueued twice, and a file that was overwritten is indexed anew. DIR is a folder of this machine;
     where the service knows it by another name, --as says by which. With --json, one JSON document a line and job.
+    Exit code 1 if a source failed at once, or a folder could not be listed; what fails later is in `hashreel failures`.
     """
     from hashreel.arrivals import Arrivals, Journal
 
@@ -90,6 +92,8 @@ def cli(
             keeper.run(follow=follow, poll_s=parse_duration_s(poll))
         finally:
             journal.close()
+    if keeper.failed:
+        sys.exit(1)
 
 
 def _default_state(folder: Path, service: str) -> Path:
@@ -120,6 +124,8 @@ class _Keeper:
         self._options = options
         self._as_json = as_json
         self._trouble = ""
+        self._closed: set[str] = set()
+        self.failed = 0
 
     def run(self, *, follow: bool, poll_s: float) -> None:
         """Look until nothing is left to come, or until told to end."""
@@ -140,6 +146,7 @@ class _Keeper:
             for request in self._journal.unanswered:
                 self._send(request)
             complete = self._arrivals.look(now, self._journal.is_taken)
+            self._tell_closed()
             for start in range(0, len(complete), JOB_SOURCES):
                 files = complete[start : start + JOB_SOURCES]
                 request = self._journal.ask(files, self._options | {"sources": [self._named(f.path) for f in files]})
@@ -167,11 +174,22 @@ class _Keeper:
         else:
             click.echo(visible(f"job {job.id}: {len(paths)} files, first {paths[0]}"))
         sys.stdout.flush()
+        if failed := job.model.counts.failed:
+            self.failed += failed
+            tell_failures(self._client, job.id, failed)
 
     def _named(self, path: str) -> str:
         if self._known_as is None:
-            return _printable(path)
-        return _printable(str(PurePosixPath(self._known_as) / PurePosixPath(path).relative_to(self._folder.as_posix())))
+            return path
+        return str(PurePosixPath(self._known_as) / PurePosixPath(path).relative_to(self._folder.as_posix()))
+
+    def _tell_closed(self) -> None:
+        """Say once of each folder that it cannot be listed."""
+        for path, reason in self._arrivals.closed.items():
+            if path not in self._closed:
+                click.echo(visible(f"{_printable(path)}: cannot be listed: {reason}"), err=True)
+        self.failed += len(self._arrivals.closed.keys() - self._closed)
+        self._closed = set(self._arrivals.closed)
 
     def _say(self, trouble: str) -> None:
         if trouble != self._trouble:
@@ -185,5 +203,5 @@ class _Keeper:
 
 
 def _printable(path: str) -> str:
-    """Return a path as text; where its name is not UTF-8, the service will say that it cannot read it."""
+    """Return a path as text that can be shown."""
     return path.encode("utf-8", "replace").decode()

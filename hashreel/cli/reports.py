@@ -6,6 +6,7 @@ import datetime
 import sys
 import time
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import click
@@ -17,9 +18,10 @@ from hashreel.schemas import Failure, JobModel
 if TYPE_CHECKING:
     from hashreel.client import Client
 
-__all__ = ["clock", "failure_table", "job_progress", "job_table", "report_job", "when"]
+__all__ = ["clock", "failure_table", "job_progress", "job_table", "report_job", "tell_failures", "when"]
 
 LINE_EVERY_S = 10.0
+FAILURES_SHOWN = 10
 
 
 def clock(time_ms: int) -> str:
@@ -96,6 +98,14 @@ def failure_table(failures: Iterable[Failure]) -> None:
 MAX_COPIES = 20
 
 
+def tell_failures(client: Client, job_id: str, count: int) -> None:
+    """Print the first failures of a job that has just begun, on standard error."""
+    for failure in islice(client.failures(job=job_id), FAILURES_SHOWN):
+        click.echo(visible(f"failed {failure.source}: {failure.reason}"), err=True)
+    if count > FAILURES_SHOWN:
+        click.echo(f"... and {count - FAILURES_SHOWN} more; see `hashreel failures`", err=True)
+
+
 def report_job(client: Client, job: JobModel) -> None:
     """Print how a job ended: the counts, and every failure of it."""
     counts = job.counts
@@ -104,8 +114,8 @@ def report_job(client: Client, job: JobModel) -> None:
     click.echo(f"job {job.id} {job.state}: {counts.total} sources = {' + '.join(parts)}; {job.frames} key-frames")
     if job.chunks_done:
         click.echo(
-            f"spent, over all workers: {job.decode_s:.1f} s decoding, {job.encode_s:.1f} s in the network, "
-            f"{job.commit_s:.1f} s on the rest"
+            f"spent, over all workers: {job.decode_s:.2f} s decoding, {job.encode_s:.2f} s in the network, "
+            f"{job.commit_s:.2f} s on the rest (planning, commits)"
         )
     copies = [video for video in client.videos(state="skipped") if video.job == job.id] if counts.skipped else []
     for video in copies[:MAX_COPIES]:

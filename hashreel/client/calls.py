@@ -63,6 +63,7 @@ Sources = str | os.PathLike[str] | Upload | Iterable[str | os.PathLike[str] | Up
 
 PAGE = 200
 JOB_VIDEOS = 10_000
+REASONS_TOLD = 5
 UPKEEP_S = 900.0  # a large gallery takes minutes to compare, to rebuild or to write
 UPLOAD_S = 600.0  # the service puts the file on disk, and may compare it with another, before it answers
 
@@ -142,9 +143,10 @@ def request_body(model: type[BaseModel], /, **fields: Any) -> bytes:
     try:
         return model.model_validate(fields).model_dump_json(exclude_none=True).encode()
     except ValidationError as exc:
-        reasons = "; ".join(
-            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in exc.errors(include_url=False)
-        )
+        errors = exc.errors(include_url=False)
+        told = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in errors[:REASONS_TOLD]]
+        more = [f"and {len(errors) - REASONS_TOLD} more"] if len(errors) > REASONS_TOLD else []
+        reasons = "; ".join(told + more)
         raise BadInputError(f"the request is refused: {reasons}") from exc
 
 
@@ -186,7 +188,7 @@ def enqueue(sources: Sources, options: EnqueueOptions) -> Call[JobModel]:
     listed: Iterable[Any] = [sources] if one else sources  # type: ignore[assignment]
     body = request_body(
         EnqueueRequest,
-        sources=[item.source if isinstance(item, Upload) else os.fspath(item) for item in listed],
+        sources=[item.source if isinstance(item, Upload) else _sent_path(item) for item in listed],
         policy=_policy(options),
         tags=dict(options.get("tags") or {}),
         collection=options.get("collection"),
@@ -197,6 +199,11 @@ def enqueue(sources: Sources, options: EnqueueOptions) -> Call[JobModel]:
     # With a key the service knows a request that it has had already.
     has_key = options.get("key") is not None
     return Call("POST", "/v1/jobs", reader(JobModel), json=body, repeatable=has_key, timeout_s=UPKEEP_S)
+
+
+def _sent_path(path: str | os.PathLike[str]) -> str:
+    """Return a path as JSON carries it: bytes that are not UTF-8 become U+FFFD, which the service tells of."""
+    return os.fsdecode(path).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _policy(options: EnqueueOptions) -> Policy | None:
@@ -352,7 +359,9 @@ def upload(path: Path, name: str | None) -> Call[Upload]:
     """Return the call of an upload, without the body, which the client streams from the file."""
     if not path.is_file():
         raise BadInputError(f"there is no file {str(path)!r} to upload")
-    return Call("POST", "/v1/uploads", reader(Upload), [("filename", name or path.name)], timeout_s=UPLOAD_S)
+    return Call(
+        "POST", "/v1/uploads", reader(Upload), [("filename", _sent_path(name or path.name))], timeout_s=UPLOAD_S
+    )
 
 
 IndexAction = Literal["status", "compact", "rebuild", "snapshot"]

@@ -107,3 +107,27 @@ def test_file_that_is_no_journal_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="line 1"):
         Journal(path)
     assert path.read_text().startswith("something of mine")
+
+
+def test_folders_that_cannot_be_listed_are_named(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"all")
+    # Even the superuser cannot list a folder whose path is too long.
+    folder = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("d" * 240, dir_fd=folder)
+        inner = os.open("d" * 240, os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = inner
+    os.close(folder)
+    arrivals = Arrivals(tmp_path, settle_s=0)
+    assert names(arrivals.look(1, nothing)) == ["a.mp4"]
+    ((path, reason),) = arrivals.closed.items()
+    assert path.startswith(str(tmp_path))
+    assert "too long" in reason
+
+
+def test_file_that_is_no_text_is_no_journal(tmp_path: Path) -> None:
+    (tmp_path / "film.mp4").write_bytes(b"\x00\xff\x9c\n\xff\n")
+    with pytest.raises(BadInputError, match=r"film\.mp4, line 1"):
+        Journal(tmp_path / "film.mp4")
+    assert (tmp_path / "film.mp4").read_bytes() == b"\x00\xff\x9c\n\xff\n"
