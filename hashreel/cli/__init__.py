@@ -93,9 +93,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if parent:
         die_with_parent(int(parent))
     try:
-        cli.main(args=arguments, prog_name="hashreel", standalone_mode=False)
-    except click.exceptions.Exit as exc:
-        sys.exit(exc.exit_code)
+        # Without its standalone mode, click returns the code of an Exit instead of raising it.
+        code = cli.main(args=arguments, prog_name="hashreel", standalone_mode=False)
+        if isinstance(code, int) and code:
+            sys.exit(code)
     except click.ClickException as exc:
         exc.show()
         sys.exit(exc.exit_code)

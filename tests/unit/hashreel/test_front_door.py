@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
-from hashreel.cli import COMMANDS, cli
+from hashreel.cli import COMMANDS, cli, main
 
 ENGINE = ["torch", "faiss", "numba", "celery", "fastapi", "numpy", "redis", "av", "PIL", "timm"]
 OURS = ["encoder", "indexer", "workers", "search"]
@@ -102,6 +102,16 @@ def test_exit_codes(tmp_path: Path) -> None:
     assert code("no-such-command") == 2
     assert code("search") == 2
     assert code("search", "code:00", "--url", "http://127.0.0.1:9") == 1
+
+
+def test_a_command_that_ends_early_sets_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    def end() -> None:
+        raise click.exceptions.Exit(1)
+
+    monkeypatch.setattr("hashreel.cli.cli", click.Command("end", callback=end))
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    assert ended.value.code == 1
 
 
 def test_an_unreachable_service_says_what_to_type() -> None:
