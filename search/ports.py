@@ -115,9 +115,15 @@ class QueuePort(Protocol):
         """Index a collection's sources into another of its generations."""
 
     def failures(
-        self, *, job: str | None = None, video: int | None = None, limit: int = 100, offset: int = 0
+        self,
+        *,
+        job: str | None = None,
+        video: int | None = None,
+        collection: str | None = None,
+        limit: int = 100,
+        offset: int = 0,
     ) -> Failures:
-        """Return recorded failures, newest first."""
+        """Return recorded failures, newest first: of a job, of a video, or else of a collection."""
 
 
 class EnginePort(Protocol):

@@ -192,19 +192,33 @@ class JobQueue:
     # What failed
 
     def failures(
-        self, *, job: str | None = None, video: int | None = None, limit: int = 100, offset: int = 0
+        self,
+        *,
+        job: str | None = None,
+        video: int | None = None,
+        collection: str | None = None,
+        limit: int = 100,
+        offset: int = 0,
     ) -> Failures:
-        """Return recorded failures, newest first: failed sources, and what damaged ones lost."""
+        """Return recorded failures, newest first: failed sources, and what damaged ones lost.
+
+        Args:
+            job: Only those of this job.
+            video: Only those of this video.
+            collection: Whose, where neither is named; None is the default collection.
+            limit: At most so many.
+            offset: So many of the first are left out.
+        """
         if video is not None:
             rows = failures_of(self._store.video(video))
         elif job is not None:
             rows = [failure for record in self._jobs.records(job) for failure in failures_of(record)]
         else:
-            return self._all_failures(limit, offset)
+            return self._all_failures(collection or self._settings.collection, limit, offset)
         return Failures(failures=rows[offset : offset + limit], total=len(rows))
 
-    def _all_failures(self, limit: int, offset: int) -> Failures:
-        generation = self._store.collection(self._settings.collection)
+    def _all_failures(self, collection: str, limit: int, offset: int) -> Failures:
+        generation = self._store.collection(collection)
         pairs, total = self._store.failed_page(generation.id, limit, offset)
         return Failures(failures=[row for record, at in pairs for row in failures_of(record, at)], total=total)
 

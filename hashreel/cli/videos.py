@@ -23,6 +23,7 @@ from hashreel.schemas import VideoModel
     help="Only videos in this state.",
 )
 @click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="Only videos with this tag; repeatable.")
+@click.option("--collection", "whose", help="Only videos of one collection.  [default: the service's own]")
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="At most so many.")
 @client_options
 @json_option
@@ -31,6 +32,7 @@ def cli(
     context: click.Context,
     state: str | None,
     tags: tuple[str, ...],
+    whose: str | None,
     limit: int,
     url: str | None,
     data: Path | None,
@@ -42,7 +44,7 @@ def cli(
     if context.invoked_subcommand:
         return
     with connect(url, data, api_key) as client:
-        videos = list(islice(client.videos(state=state, tags=parse_tags(tags) or None), limit))
+        videos = list(islice(client.videos(state=state, tags=parse_tags(tags) or None, collection=whose), limit))
     if as_json:
         print_json({"videos": [video.model_dump() for video in videos]})
     else:

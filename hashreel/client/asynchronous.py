@@ -224,11 +224,13 @@ class AsyncClient(AsyncFrameMethods, AsyncMediaMethods, AsyncWatchMethods):
         """Take a video out of the gallery; its file stays. ``purge`` removes its codes from disk and memory now."""
         return await self._run(calls.delete_video(video_id, purge))
 
-    async def failures(self, *, job: str | None = None, video: int | None = None) -> AsyncIterator[Failure]:
-        """Yield what could not be indexed and why, newest first."""
+    async def failures(
+        self, *, job: str | None = None, video: int | None = None, collection: str | None = None
+    ) -> AsyncIterator[Failure]:
+        """Yield what could not be indexed and why, newest first: of a job, of a video, or of a collection."""
         offset = 0
         while True:
-            page = await self._run(calls.failures(job, video, offset))
+            page = await self._run(calls.failures(job, video, collection, offset))
             for failure in page.failures:
                 yield failure
             offset += len(page.failures)

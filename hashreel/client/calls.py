@@ -294,9 +294,9 @@ def delete_video(video_id: int, purge: bool) -> Call[VideoModel]:
     return Call("DELETE", f"/v1/videos/{int(video_id)}", reader(VideoModel), params, timeout_s=UPKEEP_S)
 
 
-def failures(job_id: str | None, video_id: int | None, offset: int) -> Call[Failures]:
+def failures(job_id: str | None, video_id: int | None, collection: str | None, offset: int) -> Call[Failures]:
     """Return the call for a page of failures."""
-    params: list[tuple[str, str | int]] = [("limit", PAGE), ("offset", offset)]
+    params: list[tuple[str, str | int]] = [("limit", PAGE), ("offset", offset), *_named(collection)]
     params += [("job", job_id)] if job_id is not None else []
     params += [("video", video_id)] if video_id is not None else []
     return Call("GET", "/v1/failures", reader(Failures), params, repeatable=True)

@@ -333,11 +333,13 @@ class Client(FrameMethods, MediaMethods, WatchMethods):
         """Take a video out of the gallery; its file stays. ``purge`` removes its codes from disk and memory now."""
         return self._run(calls.delete_video(video_id, purge))
 
-    def failures(self, *, job: str | None = None, video: int | None = None) -> Iterator[Failure]:
-        """Yield what could not be indexed and why, newest first."""
+    def failures(
+        self, *, job: str | None = None, video: int | None = None, collection: str | None = None
+    ) -> Iterator[Failure]:
+        """Yield what could not be indexed and why, newest first: of a job, of a video, or of a collection."""
         offset = 0
         while True:
-            page = self._run(calls.failures(job, video, offset))
+            page = self._run(calls.failures(job, video, collection, offset))
             yield from page.failures
             offset += len(page.failures)
             if not page.failures or offset >= page.total:

@@ -76,4 +76,7 @@ def check_collection(collection: str) -> None:
     caller = current_visit().caller
     if not caller.may_touch(collection):
         allowed = ", ".join(sorted(caller.collections or ()))
-        raise ForbiddenError(f"key {caller} is limited to the collections {allowed}; {collection!r} is none of them")
+        raise ForbiddenError(
+            f"key {caller} is limited to the collections {allowed}; {collection!r} is none of them; name one that is "
+            "(collection=, --collection)"
+        )

@@ -233,14 +233,22 @@ class ScopedQueue(_Scoped):
         self._check(collection)
         return do(collection, generation)
 
-    def _may_failures(self, do: Rule, *, job: str | None = None, video: int | None = None, **page: Any) -> Failures:
+    def _may_failures(
+        self,
+        do: Rule,
+        *,
+        job: str | None = None,
+        video: int | None = None,
+        collection: str | None = None,
+        **page: Any,
+    ) -> Failures:
         if job is not None:
             self._check_job(job)
         if video is not None:
             self._engine._check_video(video)
         if job is None and video is None:
-            self._check(None)  # without a job or a video, they are those of the default collection
-        found: Failures = do(job=job, video=video, **page)
+            self._check(collection)
+        found: Failures = do(job=job, video=video, collection=collection, **page)
         return found
 
 

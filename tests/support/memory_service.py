@@ -524,7 +524,7 @@ class MemoryQueue:
         self.records[job_id] = job.model_copy(update={"state": "queued", "counts": counts})
         return self.records[job_id]
 
-    def failures(self, *, job=None, video=None, limit=100, offset=0) -> Failures:
+    def failures(self, *, job=None, video=None, collection=None, limit=100, offset=0) -> Failures:
         kept = [
             failure
             for failure in reversed(self.ledger)

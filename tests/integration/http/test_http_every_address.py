@@ -94,7 +94,7 @@ TABLE = {
     "POST /v1/frames": read(send=body({"frames": ["{frame_id}"]} | THEIRS)),
     "GET /v1/frames/{frame_id}/thumbnail": read(),
     "GET /v1/frames/{frame_id}/mask": read(good=(404,)),  # the model does not segment
-    "GET /v1/failures": read({"job": "{job_id}"}),
+    "GET /v1/failures": read(THEIRS),
     "GET /v1/index": read(THEIRS),
     "GET /v1/index/export": read(THEIRS),
     "POST /v1/index/verify": admin(THEIRS),
@@ -146,6 +146,7 @@ ROUND = [
     ("POST", "/v1/evidence", body({"query": {"frame": FRAME}})),
     ("POST", "/v1/suppressions", body({"query": {"frame": FRAME}})),
     ("POST", "/v1/watches", body({"queries": [CODE["query"], {"frame": FRAME}]})),
+    ("GET", "/v1/failures?job={job_id}", {}),
     ("GET", "/v1/failures?video={hurt_id}", {}),
     ("GET", "/v1/failures?job={own_job}&video={hurt_id}", {}),
     ("GET", "/v1/failures?job={job_id}&video={own_video}", {}),

@@ -55,7 +55,8 @@ def test_the_failures_of_a_job_and_a_video_ask_for_both() -> None:
     engine = ScopedEngine(Target(), "other", RateLimit(0, 1))
     queue = ScopedQueue(Target(), "other", engine)
     set_visit(Visit(Caller("1", "n", "read", frozenset({"main"}))))
-    assert queue.failures(job="main", video=1) == {"job": "main", "video": 1}
+    assert queue.failures(job="main", video=1) == {"job": "main", "video": 1, "collection": None}
+    assert queue.failures(collection="main") == {"job": None, "video": None, "collection": "main"}
     for which in ({"job": "main", "video": 2}, {"job": "other", "video": 1}):
         with pytest.raises(NotFoundError):
             queue.failures(**which)
