@@ -45,13 +45,15 @@ def _listed(url: str) -> Iterator[tuple[str, str, str]]:
         # A name with such characters is a name if there is such a file.
         is_pattern = any(char in path for char in "*?[") and not system.exists(path)
         if is_pattern:
-            found = sorted(system.glob(path))
+            found = system.glob(path, detail=True)
         elif system.isdir(path):
-            found = sorted(system.find(path))
+            found = system.find(path, detail=True)
         else:
             yield _one(url)
             return
-        files = [name for name in found if not (is_pattern and system.isdir(name))]
+        # An empty object with a slash at its end is what some tools make of a folder.
+        is_file = {name: info["type"] != "directory" and not name.endswith("/") for name, info in found.items()}
+        files = sorted(name for name in found if is_file[name])
         full = [_address_of(name, url, path) or str(system.unstrip_protocol(name)) for name in files[: MAX_LISTED + 1]]
     if not full:
         yield url, "video", "no file matches this pattern" if is_pattern else "the folder holds no files"

@@ -123,6 +123,9 @@ def test_every_trouble_has_its_reason(kind: str, client: Client, folder: Path, p
     place = places[kind]
     assert failure(client, f"{place.url}none.mp4").reason == f"{place.url}none.mp4: there is no such file"
     assert failure(client, f"{place.url}none/*.mp4").reason == "no file matches this pattern"
+    if kind == "s3":  # what its console makes of a new folder
+        place.put("empty/", b"")
+        assert failure(client, f"{place.url}empty").reason == "the folder holds no files"
     place.put("large.mp4", bytes(LARGEST + 1))
     assert f"it has {LARGEST + 1} bytes; at most {LARGEST}" in failure(client, f"{place.url}large.mp4").reason
     other = place.url.replace("films", "secret").replace("reader", "root")
