@@ -20,6 +20,7 @@ from encoder.codes import Codes, check_codes
 from hashreel.errors import BadInputError, FingerprintMismatchError
 from indexer.chunks import MAX_FRAMES, Chunk
 from indexer.exporting import COUNTS, FORMATS, KEPT, PLANNED, arrow_modules, export_gallery
+from indexer.members import pack_names
 from indexer.records import Generation, NewVideo
 from indexer.store import Store
 
@@ -97,9 +98,11 @@ def _import_video(store: Store, generation: Generation, frames: _Frames, rows: s
     new = NewVideo(source=video["source"], path=video["path"], tags=video["tags"], **about)
     starts = range(rows.start, max(rows.stop, rows.start + 1), MAX_FRAMES)
     times = frames.times_ms[rows]
-    planned: dict[str, str | int] = {"duration_ms": int(times[-1]) if len(times) else 0, "codec": "imported"}
+    planned: dict[str, str | int | bytes] = {"duration_ms": int(times[-1]) if len(times) else 0, "codec": "imported"}
     planned |= {name: video[name] for name in PLANNED if name in video}
     planned |= _counts(video)
+    if video.get("members"):
+        planned["members"] = pack_names([str(name) for name in video["members"]])
     bounds = [int(frames.times_ms[start]) if start < rows.stop else 0 for start in starts]
     planned |= {"chunks": len(starts), "bounds": json.dumps(bounds)}
     chunks = [_chunk(frames, slice(start, min(rows.stop, start + MAX_FRAMES)), generation) for start in starts]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,12 @@ class _Gallery:
 
 
 def export_gallery(
-    view: View, generation: Generation, records: Sequence[VideoRecord | None], path: Path, format_: str
+    view: View,
+    generation: Generation,
+    records: Sequence[VideoRecord | None],
+    path: Path,
+    format_: str,
+    members: Mapping[int, Sequence[str]] | None = None,
 ) -> None:
     """Write a gallery into a file.
 
@@ -99,6 +104,7 @@ def export_gallery(
         records: What is stored of its videos, in any order.
         path: File to write; it appears only when it is whole.
         format_: "npz", "parquet" or "faiss".
+        members: Names of the files in folders and archives of pictures, by video.
 
     Raises:
         BadInputError: If there is no such format.
@@ -107,7 +113,7 @@ def export_gallery(
     """
     if format_ not in FORMATS:
         raise BadInputError(f"format is {format_!r}; accepted: {', '.join(FORMATS)}")
-    gallery = _gallery(view, generation, {record.id: record for record in records if record is not None})
+    gallery = _gallery(view, generation, {record.id: record for record in records if record is not None}, members or {})
     aside = path.with_name(f".{path.name}.part{SUFFIXES[format_]}")
     try:
         FORMATS[format_](gallery, aside)
@@ -116,7 +122,9 @@ def export_gallery(
         aside.unlink(missing_ok=True)
 
 
-def _gallery(view: View, generation: Generation, records: dict[int, VideoRecord]) -> _Gallery:
+def _gallery(
+    view: View, generation: Generation, records: dict[int, VideoRecord], members: Mapping[int, Sequence[str]]
+) -> _Gallery:
     about = {
         "format": FORMAT,
         "bits": generation.bits,
@@ -126,7 +134,7 @@ def _gallery(view: View, generation: Generation, records: dict[int, VideoRecord]
         "position": view.position.log_id,
     }
     videos = [
-        {"id": video, "source": source, "tags": tags, **_facts(records.get(video))}
+        {"id": video, "source": source, "tags": tags, **_facts(records.get(video)), **_named(members.get(video, ()))}
         for video, source, tags, _ in view.videos
     ]
     stretches = [stretch for _, _, _, chunks in view.videos for _, stretch in chunks]
@@ -137,6 +145,10 @@ def _gallery(view: View, generation: Generation, records: dict[int, VideoRecord]
 
 def _facts(record: VideoRecord | None) -> dict[str, Any]:
     return {} if record is None else {name: getattr(record, name) for name in (*KEPT, *PLANNED, *COUNTS)}
+
+
+def _named(names: Sequence[str]) -> dict[str, Any]:
+    return {"members": list(names)} if names else {}
 
 
 def _write_npz(gallery: _Gallery, path: Path) -> None:

@@ -45,13 +45,15 @@ class Members:
         Raises:
             redis.RedisError: If Redis does not answer.
         """
-        wanted = dict.fromkeys(videos)
-        missing = [video for video in wanted if video not in self._kept]
+        # Looked up once each: what is kept may be let go of in between.
+        found = {video: self._kept.get(video) for video in dict.fromkeys(videos)}
+        missing = [video for video, names in found.items() if names is None]
         if missing:
             packed = self._store.redis.mget([self._store.keys.members(video) for video in missing])
             for video, value in zip(missing, cast("list[bytes | None]", packed), strict=True):
-                self._keep(video, unpack_names(value) if value else [])
-        return {video: self._kept.get(video, []) for video in wanted}
+                found[video] = unpack_names(value) if value else []
+                self._keep(video, found[video] or [])
+        return {video: names or [] for video, names in found.items()}
 
     def name(self, video: int, time_ms: int) -> str | None:
         """Return the name of the picture that stands at a time; None if that is not known."""

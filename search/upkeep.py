@@ -10,6 +10,7 @@ from pathlib import Path
 from hashreel.errors import StorageFullError, UnavailableError
 from hashreel.schemas import ImportedVideos, IndexStatus, IndexVerification, Position
 from indexer.exchange import export_gallery, import_gallery
+from indexer.members import Members
 from search.galleries import Galleries
 
 __all__ = ["IndexUpkeep"]
@@ -70,7 +71,9 @@ class IndexUpkeep(Galleries):
         view = gallery.view()
         records = self._store.find_videos(number for number, *_ in view.videos)
         with _written(f"the file {path}"):
-            export_gallery(view, gallery.generation, records, path, format_)
+            albums = [record.id for record in records if record is not None and record.kind == "pictures"]
+            members = {video: names for one in albums for video, names in Members(self._store).names([one]).items()}
+            export_gallery(view, gallery.generation, records, path, format_, members)
 
     def index_import(self, path: Path, collection: str | None = None) -> ImportedVideos:
         """Add the videos of an exported file that are not in the collection yet."""

@@ -19,15 +19,20 @@ from leaky_proxy import LeakyProxy
 from redis_server import RedisServer
 from stored_gallery import BITS, FINGERPRINT, add_video, fill_video, make_chunk
 
+from encoder.model import Model
 from hashreel.errors import BadInputError, FingerprintMismatchError
+from hashreel.schemas import Query, SearchRequest
+from hashreel.settings import Settings
 from indexer.columns import Stretch
 from indexer.exchange import _read, export_gallery, import_gallery
 from indexer.exporting import arrow_modules
 from indexer.gallery import Gallery
 from indexer.index import make_index
-from indexer.records import Generation, LogPosition
+from indexer.members import pack_names
+from indexer.records import Generation, LogPosition, NewVideo
 from indexer.snapshots import View
 from indexer.store import Store, connect
+from search.engine import SearchEngine
 
 NAMES = ("road", "sky", "car")
 
@@ -59,6 +64,35 @@ def fill(store: Store, generation: Generation) -> None:
 def frames_of(gallery: Gallery) -> list[tuple[object, ...]]:
     found = gallery.search(np.zeros(2, np.uint8), 1000).frames
     return sorted((f.tags["n"], f.time_ms, f.code.tobytes(), f.areas.tobytes()) for f in found)
+
+
+def test_names_of_files_in_albums_leave_and_come_back(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("indexer.members.MAX_KEPT", 3)  # fewer than are asked for at once
+    first, rng, path = collection(store, "first"), np.random.default_rng(5), tmp_path / "g.npz"
+    collection(store, "second")
+    names = {n: [f"{n}/größe {k}.png" for k in range(4)] for n in range(3)}
+    for number, listed in names.items():
+        album = store.register(first.id, "", [NewVideo(source=f"{number}.zip", path="/x", kind="pictures")])[0]
+        store.plan(album, {"chunks": 1, "bounds": "[0]", "members": pack_names(listed)})
+        store.commit(album, 0, make_chunk(rng, 4))
+    engine = SearchEngine(
+        store, Settings(data=tmp_path, index="flat", consistency_wait_ms=int(1000 * WAIT_S)), no_model
+    )
+    try:
+        engine.index_export(path, "npz", "first")
+        assert len(engine.index_import(path, "second").videos) == 3
+        for name in ("first", "second"):
+            hits = engine.search(SearchRequest(query=Query(code="0000"), top=100, collection=name)).hits
+            expected = {(f"{n}.zip", 1000 * k): one for n, listed in names.items() for k, one in enumerate(listed)}
+            assert {(hit.source, hit.time_ms): hit.member for hit in hits} == expected
+    finally:
+        engine.close()
+
+
+def no_model(name: str) -> Model:
+    raise AssertionError(f"no picture is encoded here, so {name} is not needed")
 
 
 @pytest.mark.parametrize("suffix", ["npz", "parquet"])
