@@ -100,7 +100,10 @@ def verify(context: click.Context) -> None:
 @click.option("--format", "format_", type=click.Choice(FORMATS), help="Format.  [default: by the file's suffix]")
 @click.pass_context
 def export(context: click.Context, file: Path, format_: Format | None) -> None:
-    """Write all frames into a file: npz or Parquet with metadata, or FAISS's own format."""
+    """Write all frames into a file: npz or Parquet with metadata, or FAISS's own format.
+
+    Watches with their hits and suppression lists are not in it; `hashreel backup` has all.
+    """
     chosen = format_ or file.suffix.removeprefix(".")
     if chosen not in FORMATS:
         raise click.UsageError(f"{file.name} has no suffix of {', '.join(FORMATS)}; name one with --format")
