@@ -5,8 +5,9 @@
 Starts a stack, indexes painted clips, drops a picture on the page in a headless Chromium, and reads the browser's own
 marks: ``query`` (the drop) and ``first-row`` (every thumbnail of the first row has been loaded). The first drop finds
 no thumbnail cached, later ones find all of them. Bars: 1.5 s where thumbnails have to be cut, 300 ms where cached.
-Then a thousand hits are scrolled through, and the time from one frame of the screen to the next is read: 19 of 20 come
-within 33.4 ms (30 a second). There is no graphics card in this; the browser paints with the CPU.
+Then a thousand hits, whose thumbnails were never cut, are scrolled through at two paces, that of a search by eye (1,200
+pixels a second) and that of a fling (3,600), and the time from one frame of the screen to the next is read: 19 of 20
+come within 33.4 ms (30 a second) at both. There is no graphics card in this; the browser paints with the CPU.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ CHROMIUM = "/usr/bin/chromium"
 CUT_MS, CACHED_MS = 1500.0, 300.0
 FRAME_MS = 33.4
 HITS = 1000
+PACES = {"read": 20, "fling": 60}  # pixels from frame to frame, at 60 frames a second
 SCROLL = """async (pixels) => {
     const next = () => new Promise((resolve) => requestAnimationFrame(resolve));
     const end = document.documentElement.scrollHeight - innerHeight;
@@ -100,8 +102,8 @@ def measure(browser: Browser, url: str, picture: str) -> dict[str, float]:
     return times
 
 
-def scroll(browser: Browser, url: str, picture: str) -> list[float]:
-    """Return ms from frame to frame of the screen while a thousand hits are scrolled through."""
+def scroll(browser: Browser, url: str, picture: str, pixels: int) -> list[float]:
+    """Return ms from frame to frame of the screen, ascending, while a thousand hits are scrolled through."""
     page = browser.new_page(viewport={"width": 1440, "height": 900})
     page.goto(url)
     page.locator("#welcome .hit").first.wait_for()
@@ -109,9 +111,19 @@ def scroll(browser: Browser, url: str, picture: str) -> list[float]:
     page.evaluate(DROP, picture)
     page.wait_for_function("hits => document.querySelectorAll('#hits > li').length === hits", arg=HITS)
     page.wait_for_load_state("networkidle")
-    times: list[float] = page.evaluate(SCROLL, 60)
+    times: list[float] = page.evaluate(SCROLL, pixels)
     page.close()
-    return times
+    return sorted(times)
+
+
+def smoothness(pace: str, times: list[float]) -> dict[str, float]:
+    """Return what is told of the frames of one pace."""
+    return {
+        f"{pace}_frames": len(times),
+        f"{pace}_median_ms": round(statistics.median(times), 1),
+        f"{pace}_p95_ms": round(times[int(0.95 * len(times))], 1),
+        f"{pace}_longest_ms": round(times[-1], 1),
+    }
 
 
 def run(clips: int, repeats: int) -> dict[str, Any]:
@@ -125,25 +137,23 @@ def run(clips: int, repeats: int) -> dict[str, Any]:
             with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
                 rows = [measure(browser, url, picture) for _ in range(1 + repeats)]
-                frames = sorted(scroll(browser, url, picture))
+                frames = [smoothness(pace, scroll(browser, url, picture, PACES[pace])) for pace in PACES]
                 browser.close()
         finally:
             process.terminate()
             process.wait(60)
     cut, cached = rows[0]["first-row"], statistics.median(row["first-row"] for row in rows[1:])
-    smooth = frames[int(0.95 * len(frames))]
+    scrolled = frames[0] | frames[1]
+    is_smooth = all(scrolled[f"{pace}_p95_ms"] <= FRAME_MS for pace in PACES)
     return {
         "cut_ms": round(cut, 1),
         "cut_bar_ms": CUT_MS,
         "cached_ms": round(cached, 1),
         "cached_bar_ms": CACHED_MS,
         "hits_ms": round(statistics.median(row["hits"] for row in rows[1:]), 1),
-        "scroll_frames": len(frames),
-        "scroll_median_ms": round(statistics.median(frames), 1),
-        "scroll_p95_ms": round(smooth, 1),
+        **scrolled,
         "scroll_bar_ms": FRAME_MS,
-        "scroll_longest_ms": round(frames[-1], 1),
-        "met": cut <= CUT_MS and cached <= CACHED_MS and smooth <= FRAME_MS,
+        "met": cut <= CUT_MS and cached <= CACHED_MS and is_smooth,
     }
 
 

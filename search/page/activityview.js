@@ -3,7 +3,6 @@
 import * as api from "./api.js";
 import { button, byId, element, refresh } from "./dom.js";
 import { count, fileName, folderOf, length, parseTags, size, when } from "./format.js";
-import { WatchList } from "./watches.js";
 
 const ENDED = new Set(["done", "cancelled"]);
 const EVALUATED = new Set(["done", "failed", "cancelled"]);
@@ -12,7 +11,6 @@ export class ActivityView {
   constructor(app) {
     this.app = app;
     this.turn = 0;
-    this.watches = new WatchList(app);
     byId("pick-video").addEventListener("change", (event) => {
       this.add([...event.target.files]);
       event.target.value = "";
@@ -29,11 +27,10 @@ export class ActivityView {
 
   async update() {
     const turn = ++this.turn; // an answer that comes after a newer one is dropped
-    const answers = await Promise.all([api.jobs(), api.failures(), api.evaluations(), this.watches.load()]).catch(() => null);
+    const answers = await Promise.all([api.jobs(), api.failures(), api.evaluations()]).catch(() => null);
     if (!answers || turn !== this.turn) return;
-    const [jobs, failures, evaluations, watches] = answers;
+    const [jobs, failures, evaluations] = answers;
     this.show(jobs.jobs);
-    this.watches.show(watches);
     this.showEvaluations(evaluations.evaluations);
     refresh(byId("failures"), failures.failures, failureKey, failureRow);
     if (!failures.total) byId("failures").replaceChildren(element("li", { class: "quiet" }, "None: every source was indexed or is on its way."));

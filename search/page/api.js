@@ -28,8 +28,10 @@ async function call(address, options = {}) {
   return body;
 }
 
-const post = (address, document, options = {}) =>
-  call(address, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(document), ...options });
+const send = (method, address, document, options = {}) =>
+  call(address, { method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(document), ...options });
+const post = (...rest) => send("POST", ...rest);
+const patch = (...rest) => send("PATCH", ...rest);
 
 function address(path, fields) {
   const query = new URLSearchParams();
@@ -49,15 +51,16 @@ export function searchPicture(blob, fields, signal) {
   return call("/v1/search/image", { method: "POST", body: form, signal });
 }
 
+export function searchClip(clip, fields, signal) {
+  const form = new FormData();
+  form.append("clip", clip, "clip");
+  return call(`/v1/search/clip?${new URLSearchParams(fields)}`, { method: "POST", body: form, signal });
+}
+
 export const videos = (fields = {}) => call(address("/v1/videos", fields));
 export const video = (id) => call(`/v1/videos/${id}`);
 export const deleteVideo = (id) => call(`/v1/videos/${id}`, { method: "DELETE" });
-export const setTags = (id, tags) =>
-  call(`/v1/videos/${id}/tags`, {
-    method: "PATCH",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ tags }),
-  });
+export const setTags = (id, tags) => patch(`/v1/videos/${id}/tags`, { tags });
 export const jobs = () => call("/v1/jobs?limit=30");
 export const enqueue = (request) => post("/v1/jobs", request);
 export const cancelJob = (id) => call(`/v1/jobs/${encodeURIComponent(id)}/cancel`, { method: "POST" });
@@ -66,7 +69,11 @@ export const evaluations = () => call("/v1/evaluations?limit=30");
 export const cancelEvaluation = (id) => call(`/v1/evaluations/${encodeURIComponent(id)}/cancel`, { method: "POST" });
 export const evaluationReport = (id) => `/v1/evaluations/${encodeURIComponent(id)}/report`;
 export const watches = () => call("/v1/watches");
-export const newFinds = (id, limit) => call(address(`/v1/watches/${encodeURIComponent(id)}/hits`, { state: "new", limit }));
+export const addWatch = (request) => post("/v1/watches", request);
+export const changeWatch = (id, change) => patch(`/v1/watches/${encodeURIComponent(id)}`, change);
+export const removeWatch = (id) => call(`/v1/watches/${encodeURIComponent(id)}`, { method: "DELETE" });
+export const testWebhook = (id) => call(`/v1/watches/${encodeURIComponent(id)}/test-webhook`, { method: "POST" });
+export const finds = (id, fields) => call(address(`/v1/watches/${encodeURIComponent(id)}/hits`, fields));
 export const markFinds = (id, frames, state) => post(`/v1/watches/${encodeURIComponent(id)}/hits/mark`, { frames, state });
 export const failures = () => call("/v1/failures?limit=100");
 export const collections = () => call("/v1/collections");
@@ -96,6 +103,7 @@ export async function sourceTrouble(videoId) {
 }
 
 export const mask = (frameId) => `/v1/frames/${frameId}/mask`;
+export const watchPicture = (id, number) => `/v1/watches/${encodeURIComponent(id)}/pictures/${number}`;
 export const thumbnail = (frameId, width = 320) => `/v1/frames/${frameId}/thumbnail?width=${width}`;
 export const source = (videoId, milliseconds) => `/v1/videos/${videoId}/source#t=${(milliseconds / 1000).toFixed(3)}`;
 export const jobEvents = (id) => new EventSource(`/v1/jobs/${encodeURIComponent(id)}/events`);

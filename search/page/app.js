@@ -10,9 +10,12 @@ import { Keys } from "./keys.js";
 import { Player } from "./player.js";
 import { SearchView } from "./searchview.js";
 import { startVeil } from "./veil.js";
+import { WatchDialog } from "./watchdialog.js";
+import { WatchesView } from "./watchesview.js";
 
 const CALM_MS = 10_000;
 const BUSY_MS = 2_000;
+const FINDS_MS = 60_000; // news of watches, while they are not on screen
 
 const app = {
   player: null,
@@ -28,11 +31,20 @@ const app = {
   changed() {
     if (shown === "archive") views.archive.update();
     if (shown === "activity") views.activity.update();
+    if (shown === "watches") views.watches.update();
     if (shown === "search") views.search.refresh();
+    countFinds.at = 0;
     watch();
   },
 
   mayAdd: () => keys.scope !== "read",
+
+  tellFinds(fresh) {
+    const badge = byId("new-finds");
+    badge.hidden = !fresh;
+    badge.textContent = fresh > 99 ? "99+" : fresh || "";
+    badge.setAttribute("aria-label", count(fresh, "new find"));
+  },
 
   confirm(title, text, action) {
     const dialog = byId("confirm");
@@ -47,7 +59,13 @@ const app = {
   },
 };
 
-const views = { search: new SearchView(app), archive: new ArchiveView(app), activity: new ActivityView(app) };
+const watchDialog = new WatchDialog();
+const views = {
+  search: new SearchView(app, watchDialog),
+  archive: new ArchiveView(app),
+  watches: new WatchesView(app, watchDialog),
+  activity: new ActivityView(app),
+};
 app.player = new Player((hit) => views.search.similar(hit));
 const keys = new Keys(() => begin());
 let shown = "";
@@ -79,6 +97,7 @@ async function watch() {
       if (!health.ready) pause = BUSY_MS;
       if (shown === "activity") await views.activity.update();
       else views.activity.show((await api.jobs()).jobs);
+      await (shown === "watches" ? views.watches.update() : countFinds());
       if (views.activity.followed || views.activity.evaluating) pause = BUSY_MS;
     } catch {
       // The connection's own event has put up the banner; the next turn tries again.
@@ -86,6 +105,13 @@ async function watch() {
     }
   }
   timer = setTimeout(watch, pause);
+}
+
+async function countFinds() {
+  if (performance.now() < (countFinds.at ?? 0)) return;
+  countFinds.at = performance.now() + FINDS_MS;
+  const answer = await api.watches().catch(() => null); // a key need not see them
+  if (answer) app.tellFinds(answer.watches.reduce((sum, one) => sum + one.new, 0));
 }
 
 function tell(health) {

@@ -47,7 +47,7 @@ export class ArchiveView {
     const name = fileName(video.source);
     const frame = api.frameOf(video.id, Math.floor(video.frames / Math.max(video.chunks, 1) / 2));
     const indexed = video.frames > 0;
-    const play = button("", () => this.app.player.open({ video: video.id, source: video.source, time_ms: 0, frame_id: api.frameOf(video.id, 0) }), {
+    const play = button("", () => this.app.player.open({ video: video.id, source: video.source, time_ms: 0, frame_id: api.frameOf(video.id, 0), whole: true }), {
       class: "frame",
       "aria-label": `Play ${name}`,
     });

@@ -2,67 +2,73 @@
 
 import * as api from "./api.js";
 import { colour } from "./concepts.js";
-import { button, element, picture } from "./dom.js";
+import { element, picture } from "./dom.js";
 import { clock, count, nameOf, pathOf, placeOf } from "./format.js";
 
 const CONCEPTS_SHOWN = 2;
 const MASK_DELAY_MS = 150; // a pointer that only passes by asks for nothing
 
-export function card(hit, bits, mark, actions) {
+const hitOf = new WeakMap(); // card -> hit
+
+// Few nodes a card, and no listeners: there may be a thousand.
+export function card(hit, bits, mark) {
   const time = clock(hit.time_ms);
   const name = nameOf(hit);
+  const path = pathOf(hit);
   const nearness = nearnessOf(hit, bits);
-  const play = button("", () => actions.play(hit), {
-    class: "frame",
-    "aria-label": hit.member ? `Show ${name}, ${nearness.text}` : `Play ${name} from ${time}, ${nearness.text}`,
-  });
-  play.append(picture(api.thumbnail(hit.frame_id)));
-  if (!hit.member) play.append(element("span", { class: "time", "aria-hidden": "true" }, time));
-  if (hit.concepts?.length) showMaskOn(play, hit.frame_id);
-  return element(
+  const span = hit.end_ms ? `${time} to ${clock(hit.end_ms)}` : time;
+  const label = hit.member ? `Show ${name}, ${nearness.text}` : `Play ${name} from ${span}, ${nearness.text}`;
+  const distance = element("span", { class: "distance", title: nearness.title }, nearness.text);
+  distance.style.setProperty("--near", nearness.value.toFixed(3));
+  const item = element(
     "li",
     { class: `hit ${mark ?? ""}`, data: { frame: hit.frame_id } },
-    element("div", { class: "shot" }, play, ways(hit, hit.member ? name : `${name} at ${time}`, mark, actions)),
-    element("p", { class: "name", title: pathOf(hit) }, name),
     element(
       "div",
-      { class: "line" },
-      element("p", { class: "folder", title: pathOf(hit) }, placeOf(hit)),
-      element("span", { class: "distance", title: nearness.title }, nearness.meter, nearness.text),
+      { class: "shot" },
+      element("button", { class: "frame", type: "button", "aria-label": label }, picture(api.thumbnail(hit.frame_id)), hit.member ? null : element("span", { class: "time" }, span.replace(" to ", "–"))),
+      ways(hit.member ? name : `${name} at ${time}`, mark, Boolean(hit.end_ms)),
     ),
+    element("p", { class: "name", title: path }, name),
+    element("p", { class: "line" }, element("span", { class: "folder", title: path }, placeOf(hit)), distance),
     hit.concepts?.length ? conceptChips(hit.concepts) : null,
   );
+  hitOf.set(item, hit);
+  return item;
 }
 
 function nearnessOf(hit, bits) {
+  if (hit.end_ms) return { value: hit.score, text: `${Math.round(100 * hit.score)} % alike`, title: `${hit.frames} frames, ${hit.distance.toFixed(1)} of ${bits} bits differ on average` };
   const byArea = hit.distance === 0 && hit.score !== null && hit.score !== undefined && hit.byArea;
-  const value = byArea ? hit.score : Math.max(0, 1 - hit.distance / bits);
-  const meter = element("meter", { min: 0, max: 1, value: value.toFixed(3), "aria-hidden": "true" });
-  if (byArea) return { meter, text: `${Math.round(100 * hit.score)} %`, title: "Share of the picture that it covers" };
-  return { meter, text: `distance ${hit.distance}`, title: `${hit.distance} of ${bits} bits differ` };
+  if (byArea) return { value: hit.score, text: `${Math.round(100 * hit.score)} %`, title: "Share of the picture that it covers" };
+  return { value: Math.max(0, 1 - hit.distance / bits), text: `distance ${hit.distance}`, title: `${hit.distance} of ${bits} bits differ` };
 }
 
-function ways(hit, what, mark, actions) {
-  const marker = (kind, text, label) =>
-    button(text, () => actions.mark(hit, mark === kind ? null : kind), {
-      class: kind,
-      "aria-pressed": String(mark === kind),
-      "aria-label": `${label} ${what}`,
-      "aria-keyshortcuts": text[0],
-      title: `${label} this (${text[0]})`,
-    });
+function ways(what, mark, isStretch) {
+  const way = (kind, text, label, title) =>
+    element("button", { type: "button", class: kind, "aria-label": `${label} ${what}`, "aria-keyshortcuts": text[0], "aria-pressed": kind === "similar" ? null : String(mark === kind), title: `${title} (${text[0]})` }, text);
   return element(
     "div",
     { class: "ways" },
-    marker("good", "Good", "More like"),
-    marker("bad", "Bad", "Less like"),
-    button("Similar", () => actions.similar(hit), {
-      class: "similar",
-      "aria-label": `Find frames similar to ${what}`,
-      "aria-keyshortcuts": "S",
-      title: "Find frames similar to this (S)",
-    }),
+    isStretch ? null : way("good", "Good", "More like", "More like this"),
+    isStretch ? null : way("bad", "Bad", "Less like", "Less like this"),
+    way("similar", "Similar", "Find frames similar to", "Find frames similar to this"),
   );
+}
+
+// What the buttons of all cards do, and masks over frames that are pointed at or have the focus.
+export function actOn(grid, actions) {
+  grid.addEventListener("click", (event) => {
+    const way = event.target.closest(".hit button");
+    const hit = way && hitOf.get(way.closest(".hit"));
+    if (!hit) return;
+    const kind = way.classList.contains("good") ? "good" : "bad";
+    if (way.classList.contains("frame")) actions.play(hit);
+    else if (way.classList.contains("similar")) actions.similar(hit);
+    else actions.mark(hit, way.getAttribute("aria-pressed") === "true" ? null : kind);
+  });
+  for (const name of ["pointerover", "focusin"]) grid.addEventListener(name, showMask);
+  for (const name of ["pointerout", "focusout"]) grid.addEventListener(name, hideMask);
 }
 
 function conceptChips(concepts) {
@@ -79,27 +85,38 @@ export function swatch(name) {
   return dot;
 }
 
-function showMaskOn(frame, frameId) {
-  let timer = 0;
-  const show = (event) => {
-    clearTimeout(timer);
-    if (event.type === "focus" && !frame.matches(":focus-visible")) return; // a pointer put it there
-    timer = setTimeout(() => {
-      const mask = element("img", { class: "mask", alt: "", src: api.mask(frameId) });
-      mask.addEventListener("error", () => mask.remove());
-      frame.append(mask);
-    }, MASK_DELAY_MS);
-  };
-  const hide = () => {
-    clearTimeout(timer);
-    for (const mask of frame.querySelectorAll(".mask")) mask.remove();
-  };
-  for (const event of ["pointerenter", "focus"]) frame.addEventListener(event, show);
-  for (const event of ["pointerleave", "blur"]) frame.addEventListener(event, hide);
+let waiting = 0;
+
+// The frame that an event leads into, or out of; moves within it are none.
+function crossed(event) {
+  const frame = event.target.closest(".frame");
+  return frame && !frame.contains(event.relatedTarget) ? frame : null;
+}
+
+function showMask(event) {
+  const frame = crossed(event);
+  const hit = frame && hitOf.get(frame.closest(".hit"));
+  if (!hit?.concepts?.length) return;
+  clearTimeout(waiting);
+  if (event.type === "focusin" && !frame.matches(":focus-visible")) return; // a pointer put it there
+  waiting = setTimeout(() => {
+    if (frame.querySelector(".mask")) return;
+    const mask = element("img", { class: "mask", alt: "", src: api.mask(hit.frame_id) });
+    mask.addEventListener("error", () => mask.remove());
+    frame.append(mask);
+  }, MASK_DELAY_MS);
+}
+
+function hideMask(event) {
+  const frame = crossed(event);
+  if (!frame) return;
+  clearTimeout(waiting);
+  for (const mask of frame.querySelectorAll(".mask")) mask.remove();
 }
 
 export function summary(answer, milliseconds, isBrowsing) {
   const gallery = count(answer.gallery, "frame");
+  if (answer.clip_ms) return `${answer.hits.length ? count(answer.hits.length, "stretch", "stretches") : "Nothing"} found among ${gallery} · ${Math.round(milliseconds)} ms`;
   if (!answer.hits.length) return `Nothing found among ${gallery}.`;
   const last = answer.hits[answer.hits.length - 1].distance;
   if (isBrowsing) return `${answer.hits.length.toLocaleString("en")} of ${gallery} · ${Math.round(milliseconds)} ms`;

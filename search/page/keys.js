@@ -61,7 +61,7 @@ export class Keys {
     byId("key-change").hidden = !session.needs_key || !session.key;
     byId("key-change").title = `Signed in as ${session.name}`;
     const reads = session.scope === "read";
-    byId("add-refused").hidden = !reads;
+    byId("add-refused").hidden = byId("watch-refused").hidden = !reads;
     for (const control of document.querySelectorAll("#enqueue-form :is(input, select, textarea, button), #pick-video")) control.disabled = reads;
     if (!reads) byId("enqueue-policy").dispatchEvent(new Event("change"));
   }

@@ -1,9 +1,10 @@
-// Plays a video from the moment of a hit; where the browser cannot, shows the indexed frames one by one.
+// Plays a video from the moment of a hit to where that ends; where the browser cannot, shows the indexed frames.
 
 import * as api from "./api.js";
 import { byId } from "./dom.js";
 import { clock, nameOf, pathOf } from "./format.js";
 import { Frames } from "./frames.js";
+import { endOf, Stop } from "./moment.js";
 
 const PATIENCE_MS = 8_000; // without a first picture; a browser that stalls reports no error
 const UNPLAYABLE = "This browser cannot play the file.";
@@ -20,6 +21,9 @@ export class Player {
     byId("player-back").addEventListener("click", () => this.step(-1));
     byId("player-next").addEventListener("click", () => this.step(1));
     byId("player-play").addEventListener("click", () => this.play());
+    byId("player-again").addEventListener("click", () => this.again());
+    byId("player-on").addEventListener("click", () => this.playOn());
+    this.end = new Stop(this.video, () => this.stopped(), () => this.tellEnd(null));
     byId("player-similar").addEventListener("click", () => {
       this.dialog.close();
       onSimilar(this.frames.hit);
@@ -29,11 +33,14 @@ export class Player {
     this.dialog.addEventListener("keydown", (event) => this.key(event));
     this.video.addEventListener("error", () => this.video.hasAttribute("src") && this.showFrames(UNPLAYABLE));
     this.video.addEventListener("loadeddata", () => this.arrived());
+    // Its own controls play on, too.
+    this.video.addEventListener("play", () => byId("player-again").hidden || this.tellEnd(null));
   }
 
   open(hit) {
     this.hit = hit;
     this.frames = new Frames(hit);
+    this.endMs = hit.whole || hit.member ? Promise.resolve(null) : endOf(hit);
     byId("player-title").textContent = nameOf(hit);
     byId("player-title").title = byId("player-folder").textContent = pathOf(hit);
     if (hit.member) this.openPicture();
@@ -57,7 +64,8 @@ export class Player {
 
   stop() {
     clearTimeout(this.patience);
-    this.hit = null;
+    this.end.clear();
+    this.hit = this.endMs = null;
     this.video.pause();
     this.video.removeAttribute("src");
     this.video.removeAttribute("poster");
@@ -73,15 +81,48 @@ export class Player {
     this.video.hidden = !plays;
     this.frame.hidden = plays;
     byId("player-back").hidden = byId("player-next").hidden = plays;
-    byId("player-play").hidden = true;
+    byId("player-play").hidden = byId("player-on").hidden = byId("player-again").hidden = true;
+    if (!plays) this.end.clear();
   }
 
-  play() {
+  // It begins when it is known where to stop.
+  async play() {
+    const wanted = this.endMs;
     this.setMode(true);
-    this.note.textContent = `From ${clock(this.hit.time_ms)}`;
     this.video.focus();
+    const end = await wanted;
+    if (this.endMs !== wanted || !this.plays) return;
+    if (end !== null) this.end.set(this.hit.time_ms / 1000, end / 1000);
+    this.tellEnd(end);
+    this.run();
+  }
+
+  run() {
     // Refused where the browser wants a click of its own; the controls are there for that.
     this.video.play().catch(() => undefined);
+  }
+
+  tellEnd(end) {
+    if (end === null && document.activeElement === byId("player-on")) this.video.focus();
+    byId("player-on").hidden = end === null;
+    byId("player-again").hidden = true;
+    this.note.textContent = end === null ? `From ${clock(this.hit.time_ms)}` : `${clock(this.hit.time_ms)} to ${clock(end)}`;
+  }
+
+  async stopped() {
+    byId("player-again").hidden = false;
+    this.note.textContent = `Stopped at ${clock(await this.endMs)}, where this moment ends.`;
+  }
+
+  playOn() {
+    this.end.clear();
+    this.tellEnd(null);
+    this.run();
+  }
+
+  again() {
+    this.video.currentTime = this.hit.time_ms / 1000;
+    this.play();
   }
 
   // A file whose sound alone can be played has no picture. One that comes late waits while its frames are walked.

@@ -1,22 +1,26 @@
 // The search view: one query at a time, its filters, its hits.
 
 import * as api from "./api.js";
+import { searchClip } from "./clipquery.js";
 import { names as conceptNames } from "./concepts.js";
 import { button, byId, element, picture } from "./dom.js";
 import { clock, count, fileName, folderOf, nameOf, parseClock, parseTags } from "./format.js";
 import { walkByKeys } from "./gridkeys.js";
-import { card, notes, summary, swatch } from "./hits.js";
+import { actOn, card, notes, summary, swatch } from "./hits.js";
 import { Marks } from "./marks.js";
 import { QueryPicture } from "./querypicture.js";
+import { ANY } from "./watchdialog.js";
 
 const LATEST_MS = 2 ** 32 - 1; // times of frames are 32-bit numbers
+const MOST_EXAMPLES = 16; // of a watch
 
 export class SearchView {
-  constructor(app) {
+  constructor(app, watchDialog) {
     this.app = app;
+    this.watchDialog = watchDialog;
     this.turn = 0;
-    this.query = null; // {blob} or {frame} or {code} or {concept}
-    this.upload = null; // the user's own picture and its box, to come back to from a frame
+    this.query = null; // {blob} or {frame} or {code} or {concept} or {clip}
+    this.upload = null; // the user's own picture and its box, or clip, to come back to from a frame
     this.marks = new Marks(() => this.run());
     this.picture = new QueryPicture(() => {
       if (this.query?.blob) this.upload.box = this.picture.box;
@@ -28,8 +32,19 @@ export class SearchView {
       if (file) this.fromPicture(file);
       this.isPicked = Boolean(file);
     });
+    byId("pick-clip").addEventListener("change", (event) => {
+      const [file] = event.target.files;
+      event.target.value = "";
+      if (file) this.fromUpload({ clip: file });
+    });
     walkByKeys(byId("hits"));
-    byId("filters").open = !matchMedia("(max-width: 40rem)").matches;
+    actOn(byId("hits"), {
+      play: (hit) => this.app.player.open(hit),
+      similar: (hit) => this.similar(hit),
+      mark: (hit, kind) => this.marks.set(hit, kind),
+    });
+    byId("watch-this").addEventListener("click", () => this.watch());
+    byId("filters").open = !matchMedia("(max-width: 60rem)").matches;
     byId("query-clear").addEventListener("click", () => this.clear());
     const form = byId("query-form");
     form.addEventListener("submit", (event) => event.preventDefault());
@@ -52,14 +67,24 @@ export class SearchView {
 
   fromPicture(blob) {
     performance.mark("query");
+    this.fromUpload({ blob, address: URL.createObjectURL(blob), box: null });
+  }
+
+  fromUpload(upload) {
     this.marks.clear();
-    if (this.upload) URL.revokeObjectURL(this.upload.address);
-    this.upload = { blob, address: URL.createObjectURL(blob), box: null };
+    this.forget();
+    this.upload = upload;
     this.app.go("search");
   }
 
+  forget() {
+    if (this.upload?.address) URL.revokeObjectURL(this.upload.address);
+    this.upload = null;
+  }
+
   async restore() {
-    const { blob, address, box } = this.upload;
+    const { blob, address, box, clip } = this.upload;
+    if (clip) return this.fromClip(clip);
     this.query = { blob };
     this.picture.show(address, blob.name ?? "Pasted picture", true);
     this.picture.place(box);
@@ -78,6 +103,12 @@ export class SearchView {
     this.query = { code };
     this.picture.hide();
     this.run();
+  }
+
+  fromClip(clip) {
+    this.query = { clip };
+    this.picture.hide();
+    return this.run();
   }
 
   async fromConcept(concept) {
@@ -100,8 +131,8 @@ export class SearchView {
     this.pending?.abort();
     this.marks.clear();
     byId("filter-concept").value = "";
-    if (this.upload) URL.revokeObjectURL(this.upload.address);
-    this.upload = this.query = null;
+    this.forget();
+    this.query = null;
     this.picture.hide();
     this.app.go("search");
     byId("pick").focus();
@@ -159,8 +190,9 @@ export class SearchView {
     this.asked = this.wish();
     const begin = performance.now();
     byId("welcome").hidden = true;
+    byId("watch-note").replaceChildren();
     this.isEmpty = false;
-    byId("results-title").textContent = this.query.concept ? `Frames with ${this.query.concept}` : "Results";
+    byId("results-title").textContent = titleFor(this.query);
     byId("hits").setAttribute("aria-busy", "true");
     this.say("Searching …");
     try {
@@ -176,6 +208,7 @@ export class SearchView {
   ask(signal) {
     const options = this.options();
     if (this.query.concept) return api.search({ query: {}, ...options }, signal);
+    if (this.query.clip) return searchClip(this.query.clip, options, signal);
     if (!this.query.blob) return api.search({ query: this.query, ...options }, signal);
     const fields = { top: options.top };
     if (options.radius !== undefined) fields.radius = options.radius;
@@ -190,16 +223,13 @@ export class SearchView {
   }
 
   show(answer, milliseconds) {
-    const actions = {
-      play: (hit) => this.app.player.open(hit),
-      similar: (hit) => this.similar(hit),
-      mark: (hit, kind) => this.marks.set(hit, kind),
-    };
     const byArea = Boolean(this.query.concept) && !this.marks.size;
-    const cards = answer.hits.map((hit) => card({ ...hit, byArea }, answer.bits, this.marks.of(hit.frame_id), actions));
+    const cards = answer.hits.map((hit) => card({ ...hit, byArea }, answer.bits, this.marks.of(hit.frame_id)));
     const focused = document.activeElement?.closest("#hits > li")?.dataset.frame;
     byId("hits").replaceChildren(...cards);
     markFirstRow(cards);
+    this.answer = answer;
+    byId("watch-this").hidden = !this.app.mayAdd() || Boolean(this.query.clip) || !(answer.hits.length || !this.query.concept);
     this.focusOn(focused, cards);
     byId("search-notes").replaceChildren(...notes(answer), ...(answer.hits.length ? [] : [this.nothing()]));
     const own = answer.hits.find((hit) => hit.frame_id === this.query.frame);
@@ -218,6 +248,7 @@ export class SearchView {
 
   // What to do where nothing was found, by what narrowed the search.
   nothing() {
+    if (this.query.clip) return element("div", { class: "empty" }, element("h3", {}, "Nothing found"), element("p", {}, "No stretch of an indexed video that passes the filters matches this clip."));
     const radius = byId("filter-radius").value;
     if (radius !== "" && this.options().radius !== undefined) {
       const widen = button("Search at any distance", () => {
@@ -237,8 +268,40 @@ export class SearchView {
     select.value = conceptNames.includes(chosen) ? chosen : "";
   }
 
+  // What a watch for the present query needs: its request, and what to tell of it.
+  watchable() {
+    const { query } = this;
+    const { tags, concepts } = this.options();
+    // Concepts alone are nothing to watch for: any of their frames is, at any distance.
+    const first = query.concept ? { frame: this.answer.hits[0].frame_id } : query;
+    const marked = this.marks.more.filter((frame) => frame !== first.frame).slice(0, MOST_EXAMPLES - 1);
+    const thumbnails = [first.frame, ...marked].filter(Boolean).map((frame) => api.thumbnail(frame));
+    const conditions = [tags && `videos with ${byId("filter-tag").value.trim()}`, concepts && `frames in which the model sees ${concepts.join(", ")}`].filter(Boolean);
+    return {
+      request: async () => ({ queries: [await this.asQuery(first), ...marked.map((frame) => ({ frame }))], tags, concepts, ...(query.concept ? { radius: ANY } : {}) }),
+      pictures: query.blob ? [this.upload.address, ...thumbnails] : thumbnails,
+      conditions: conditions.length ? `Only ${conditions.join(", and ")}.` : "In all that is stored, and in whatever is indexed from now on.",
+      radius: query.concept ? ANY : byId("filter-radius").value || 4,
+      distances: query.concept ? [] : this.answer.hits.map((hit) => hit.distance),
+    };
+  }
+
+  async asQuery({ blob, frame, code }) {
+    if (!blob) return frame ? { frame } : { code };
+    return { image: await base64(blob), ...(this.picture.box ? { box: this.picture.box } : {}) };
+  }
+
+  async watch() {
+    const made = await this.watchDialog.make(this.watchable());
+    if (!made) return;
+    this.app.changed();
+    const words = made.hits ? `${count(made.hits, "find")} so far.` : "Nothing found so far.";
+    byId("watch-note").replaceChildren(element("p", { class: "note good" }, `Watching for ${made.name || "this"}. ${words} `, element("a", { href: "#/watches" }, "Show watches")));
+  }
+
   refuse(error) {
     this.asked = null; // whatever changes next is worth a try
+    byId("watch-this").hidden = true;
     byId("hits").replaceChildren();
     byId("search-notes").replaceChildren(element("p", { class: "note error" }, error.message));
     this.say("");
@@ -274,6 +337,8 @@ export class SearchView {
     this.picture.hide();
     byId("hits").replaceChildren();
     byId("search-notes").replaceChildren();
+    byId("watch-note").replaceChildren();
+    byId("watch-this").hidden = true;
     const place = byId("welcome");
     if (!this.newest) {
       place.hidden = true;
@@ -319,6 +384,20 @@ async function markFirstRow(cards) {
   const first = cards.filter((one) => one.offsetTop === cards[0].offsetTop).map((one) => one.querySelector("img"));
   await Promise.all(first.map((image) => new Promise((resolve) => ["load", "error"].forEach((name) => image.addEventListener(name, resolve, { once: true })))));
   performance.mark("first-row");
+}
+
+function base64(blob) {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.addEventListener("load", () => resolve(reader.result.slice(reader.result.indexOf(",") + 1)));
+    reader.addEventListener("error", () => reject(new Error("The picture can no longer be read. Choose it again.")));
+    reader.readAsDataURL(blob);
+  });
+}
+
+function titleFor({ concept, clip }) {
+  if (clip) return `Where ${clip.name} was taken from`;
+  return concept ? `Frames with ${concept}` : "Results";
 }
 
 const titleOf = (hit) => (hit.member ? nameOf(hit) : `${nameOf(hit)} at ${clock(hit.time_ms)}`);

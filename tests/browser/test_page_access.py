@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from memory_service import frame_id_of
 
+from hashreel.schemas import Query, WatchRequest
+
 ARTIFACTS = Path(__file__).parents[2] / "artifacts" / "page"
-VIEWS = ("search", "archive", "activity")
+VIEWS = ("search", "archive", "watches", "activity")
 
 UNNAMED = """() => [...document.querySelectorAll('button, a, input, select, textarea, img, video, progress, dialog')]
     .filter((node) => node.checkVisibility() && node.localName !== 'video')
@@ -34,7 +36,8 @@ CONTRAST = """([ink, ground]) => {
 
 def test_everything_has_a_name(page, service):
     service.queue.paused = True
-    for view in (f"search?frame={frame_id_of(1, 2)}", "archive", "activity"):
+    service.engine.add_watch(WatchRequest(queries=[Query(frame=str(frame_id_of(1, 2)))], radius=20))
+    for view in (f"search?frame={frame_id_of(1, 2)}", "archive", "watches", "activity"):
         page.goto(f"{service.url}/#/{view}")
         page.wait_for_load_state("networkidle")
         assert page.evaluate(UNNAMED) == []
@@ -107,9 +110,13 @@ def test_nothing_sticks_out_at_any_width(page, service, width):
         "archive/" + "a-very-long-name-without-a-blank-" * 6 + ".mp4", 3, tags={"k" * 60: "v" * 200}
     )
     service.queue.paused = True
+    query = Query(frame=str(frame_id_of(4, 1)))
+    service.engine.add_watch(WatchRequest(queries=[query], radius=22, name="n" * 200, tags={"k" * 60: "v" * 200}))
     page.set_viewport_size({"width": width, "height": 800})
-    for view in (f"search?frame={frame_id_of(4, 1)}", "archive", "activity"):
+    for view in (f"search?frame={frame_id_of(4, 1)}", "archive", "watches", "activity"):
         page.goto(f"{service.url}/#/{view}")
+        if view == "watches":
+            page.locator(".find img").first.wait_for()
         page.wait_for_load_state("networkidle")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, view
         page.screenshot(path=ARTIFACTS / f"{width}-{view.split('?')[0]}.png")

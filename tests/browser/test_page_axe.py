@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from memory_service import frame_id_of
 
-from hashreel.schemas import EvaluationRequest, Query, Warn, WatchRequest
+from hashreel.schemas import EvaluationRequest, MarkRequest, Query, Warn, WatchRequest
 
 RUN = """async () => {
     const result = await axe.run(document, { resultTypes: ['violations'] });
@@ -41,7 +41,10 @@ def check(page: Any, axe: str, view: str) -> None:
 def test_no_view_has_a_serious_violation(page, service, axe, scheme):
     service.engine.add_video("archive/half.mp4", 4, warnings=[Warn(stage="decode", reason="cut off", at_ms=3500)])
     service.engine.add_video("archive/dead.mp4", state="failed", reason="no video stream")
-    service.engine.add_watch(WatchRequest(queries=[Query(frame=str(frame_id_of(1, 2)))], radius=20))
+    queries = [Query(frame=str(frame_id_of(1, 2))), Query(frame=str(frame_id_of(3, 1)))]
+    wish = WatchRequest(queries=queries, radius=20, name="stolen painting", tags={"case": "17"})
+    watch = service.engine.add_watch(wish)
+    service.engine.mark_watch_hits(watch.id, MarkRequest(frames=[str(frame_id_of(1, 2))]))
     service.queue.evaluations.create(EvaluationRequest(truth="video,concepts\na.mp4,sea\n"))
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     page.goto(service.url)
@@ -55,6 +58,9 @@ def test_no_view_has_a_serious_violation(page, service, axe, scheme):
     page.locator("#hits .frame").first.click()
     page.locator("#player").wait_for()
     check(page, axe, "player")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Watch for this").click()
+    check(page, axe, "watch for this")
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Clear marks").click()
     page.get_by_role("textbox", name="Tag", exact=True).fill("case=99")
@@ -75,8 +81,10 @@ def test_no_view_has_a_serious_violation(page, service, axe, scheme):
     page.get_by_role("button", name="Index", exact=True).click()
     page.get_by_text("done, some failed").wait_for()
     page.locator("#failures .failure").wait_for()
-    page.locator("#watches .hit").first.wait_for()
     check(page, axe, "activity")
+    page.goto(f"{service.url}/#/watches")
+    page.locator("#watches .find.acknowledged").wait_for()
+    check(page, axe, "watches")
     page.evaluate("document.getElementById('key').showModal()")
     check(page, axe, "key")
 
@@ -84,7 +92,8 @@ def test_no_view_has_a_serious_violation(page, service, axe, scheme):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_an_empty_archive_has_no_serious_violation(page, empty, axe, scheme):
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-    for view, words in (("search", "The archive is empty"), ("archive", "No video here"), ("activity", "No job yet")):
+    views = {"search": "The archive is empty", "archive": "No video here", "activity": "No job yet"}
+    for view, words in {**views, "watches": "Nothing is watched for yet"}.items():
         page.goto(f"{empty.url}/#/{view}")
         page.get_by_text(words).first.wait_for()
         check(page, axe, f"empty {view}")

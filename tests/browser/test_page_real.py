@@ -14,10 +14,10 @@ from stacks import embedded_stack
 
 from hashreel import Client
 
-DROP = """(data) => {
+DROP = """([data, name, type]) => {
     const bytes = Uint8Array.from(atob(data), (char) => char.charCodeAt(0));
     const transfer = new DataTransfer();
-    transfer.items.add(new File([bytes], "query.png", { type: "image/png" }));
+    transfer.items.add(new File([bytes], name, { type }));
     document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true }));
 }"""
 WATCH_PROGRESS = """() => {
@@ -50,7 +50,31 @@ def stack_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def indexed(browser: Any, stack_url: str, archive: Path) -> list[float]:
+def dropped(browser: Any, stack_url: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Drop a video on the page of the empty archive, find a frame of it and delete it; return what was found."""
+    from encoder.clips import generate_clip
+
+    clip = tmp_path_factory.mktemp("dropped") / "dropped.mp4"
+    generate_clip(clip, seed=9, seconds=4.0, size=(192, 108), fps=8)
+    page = browser.new_page()
+    page.set_default_timeout(INGEST_MS)
+    page.goto(stack_url)
+    page.get_by_role("heading", name="The archive is empty").wait_for()
+    page.evaluate(DROP, [base64.b64encode(clip.read_bytes()).decode(), clip.name, "video/mp4"])
+    page.wait_for_url("**/#/activity")
+    page.get_by_text("1 indexed").wait_for()
+    drop(page, stack_url, frame_png(clip, 1.25))
+    name = page.locator("#hits .name").first.text_content()
+    page.get_by_role("link", name="Archive").click()
+    page.get_by_role("button", name=f"Delete {clip.name}").click()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    page.get_by_text("No video here").wait_for()
+    page.close()
+    return str(name)
+
+
+@pytest.fixture(scope="module")
+def indexed(browser: Any, stack_url: str, archive: Path, dropped: str) -> list[float]:
     """Index the archive through the page; return every position of the progress bar that it showed."""
     page = browser.new_page()
     page.set_default_timeout(INGEST_MS)
@@ -80,7 +104,7 @@ def drop(page: Any, stack_url: str, picture: str) -> None:
     page.goto(stack_url)
     page.get_by_role("heading", name="Newest videos").wait_for()
     page.locator("#filter-top").fill("100")
-    page.evaluate(DROP, picture)
+    page.evaluate(DROP, [picture, "query.png", "image/png"])
     page.locator("#hits > li").first.wait_for()
 
 
@@ -92,6 +116,10 @@ def settled(page: Any, before: list[str]) -> list[str]:
         arg=",".join(before),
     )
     return page.eval_on_selector_all("#hits > li", FRAMES)
+
+
+def test_a_video_that_is_dropped_on_the_empty_page_is_found(dropped):
+    assert dropped == "dropped.mp4"
 
 
 def test_an_ingest_is_followed_to_its_end_and_its_failure_is_explained(page, stack_url, indexed):
@@ -114,6 +142,26 @@ def test_a_dropped_picture_finds_its_video_and_plays_at_the_moment(page, stack_u
     first.locator(".frame").click()
     page.wait_for_function("() => document.getElementById('player-video').readyState >= 2")
     page.evaluate("document.getElementById('player-video').pause()")
+    at = page.evaluate("document.getElementById('player-video').currentTime")
+    assert abs(at - (60 * int(minutes) + float(seconds))) <= 0.5
+
+
+def test_a_clip_leads_to_where_it_was_taken_from_and_that_stretch_is_played(page, stack_url, indexed, tmp_path):
+    from encoder.clips import generate_clip
+
+    generate_clip(tmp_path / "piece.mp4", seed=2, seconds=6.0, size=(192, 108), fps=10)
+    page.goto(stack_url)
+    page.get_by_role("heading", name="Newest videos").wait_for()
+    page.set_input_files("#pick-clip", tmp_path / "piece.mp4")
+    page.get_by_role("heading", name="Where piece.mp4 was taken from").wait_for()
+    first = page.locator("#hits > li").first
+    first.wait_for()
+    assert first.locator(".name").text_content() == "clip2.mp4"
+    end = first.locator(".time").text_content().split("–")[1]
+    page.evaluate("document.getElementById('player-video').defaultPlaybackRate = 4")
+    first.locator(".frame").click()
+    page.get_by_text(f"Stopped at {end}, where this moment ends.").wait_for()
+    minutes, seconds = end.split(":")
     at = page.evaluate("document.getElementById('player-video').currentTime")
     assert abs(at - (60 * int(minutes) + float(seconds))) <= 0.5
 
@@ -238,3 +286,50 @@ def test_a_source_that_moved_is_said(page, stack_url, indexed, archive):
         page.get_by_text("is not an indexed file (any more)").wait_for()
     finally:
         (archive / "elsewhere.mp4").rename(archive / "clip3.mp4")
+
+
+@pytest.fixture
+def again(stack_url: str, tmp_path: Path) -> Iterator[Any]:
+    """Give what uploads and indexes the first clip under another name; afterwards it, and all watches, are gone."""
+    from encoder.clips import generate_clip
+
+    generate_clip(tmp_path / "again.mp4", seed=1, seconds=6.0, size=(192, 108), fps=10)
+    with Client(stack_url) as client:
+        yield lambda: client.enqueue(client.upload(tmp_path / "again.mp4"), every_s=0.5).wait()
+        for video in client.videos():
+            if video.source.endswith("again.mp4"):
+                client.delete_video(video.id)
+        for watch in client.watches():
+            client.unwatch(watch.id)
+
+
+def test_a_part_of_a_picture_is_watched_for_found_in_what_comes_and_watched_for_no_more(
+    page, stack_url, indexed, archive, again
+):
+    drop(page, stack_url, frame_png(archive / "clip1.mp4", 1.25))
+    whole = page.eval_on_selector_all("#hits > li", FRAMES)
+    page.get_by_role("button", name="Search a part").click()
+    settled(page, whole)
+    distance = int(page.locator("#hits .distance").first.text_content().split()[-1])
+    page.get_by_role("button", name="Watch for this").click()
+    page.get_by_label("Name", exact=True).fill("<img src=x onerror=alert(1)>")
+    page.get_by_label("Up to distance").fill(str(distance + 8))
+    page.get_by_label("Webhook").fill("https://desk.example/hits")
+    page.get_by_role("button", name="Watch", exact=True).click()
+    page.locator("#watch-error", has_text="desk.example").wait_for()  # this service sends nowhere, and says so
+    page.get_by_label("Webhook").fill("")
+    page.get_by_role("button", name="Watch", exact=True).click()
+    page.get_by_role("link", name="Show watches").click()
+    page.get_by_role("heading", name="<img src=x onerror=alert(1)>").wait_for()
+    page.wait_for_function("() => document.querySelector('.watch .examples img')?.naturalWidth > 0")
+    page.locator(".find.new").first.wait_for()
+    assert set(page.locator(".find .name").all_text_contents()) <= {"clip1.mp4", "clip2.mp4", "clip3.mp4"}
+    again()
+    page.locator(".find.new .name", has_text="again.mp4").first.wait_for()  # by itself
+    page.get_by_role("link", name="Search with again.mp4").first.click()
+    page.wait_for_url("**/#/search?frame=*")
+    page.locator("#hits .name", has_text="again.mp4").first.wait_for()
+    page.get_by_role("link", name="Watches").click()
+    page.get_by_role("button", name="Delete <img").click()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    page.get_by_role("heading", name="Nothing is watched for yet").wait_for()

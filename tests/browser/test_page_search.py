@@ -64,6 +64,24 @@ def test_a_click_plays_from_the_moment_of_the_hit(page, service):
     page.wait_for_function("() => !document.getElementById('player-video').hasAttribute('src')")
 
 
+def test_playing_stops_where_the_moment_ends_and_goes_on_when_asked(page, service):
+    shot = [frame for frame in service.engine.frames if frame.video == 1 and 2000 <= frame.time_ms <= 6000]
+    for frame in shot:  # what looks like the frame at 2 s; the next one, at 7 s, does not
+        frame.code = shot[0].code
+    page.goto(f"{service.url}/#/search?frame={frame_id_of(1, 2)}")
+    page.evaluate("document.getElementById('player-video').defaultPlaybackRate = 4")
+    page.get_by_role("button", name="Play bikes.mp4 from 0:02.0, distance 0").click()
+    stopped = page.get_by_text("Stopped at 0:06.5, where this moment ends.")
+    stopped.wait_for()
+    video = "(({ paused, currentTime }) => [paused, currentTime])(document.getElementById('player-video'))"
+    assert page.evaluate(video) == [True, pytest.approx(6.5, abs=0.11)]
+    page.get_by_role("button", name="Play again").click()
+    page.get_by_text("0:02.0 to 0:06.5").wait_for()
+    stopped.wait_for()
+    page.get_by_role("button", name="Play on").click()
+    page.wait_for_function("() => document.getElementById('player-video').ended")
+
+
 def test_frames_are_walked_where_the_file_cannot_be_played(page, service, tmp_path):
     service.engine.paths[3] = tmp_path / "glacier.mkv"
     service.engine.paths[3].write_bytes(b"nothing that a browser plays" * 1000)

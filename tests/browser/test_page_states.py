@@ -6,7 +6,6 @@ import pytest
 from memory_service import frame_id_of
 from redis_server import RedisServer
 
-from hashreel.schemas import Query, WatchRequest
 from search.http import make_app
 from search.http.access import make_access
 
@@ -85,21 +84,6 @@ def test_a_picture_in_an_archive_goes_by_its_own_name_and_is_shown(page, service
     page.get_by_text("One of several pictures. day 1/<b>0007.jpg").wait_for()
     assert page.locator("#player-frame").is_visible()
     assert not page.locator("#player-video").is_visible()
-
-
-def test_new_finds_of_a_watch_are_acknowledged_and_dismissed(page, service):
-    watch = WatchRequest(queries=[Query(frame=str(frame_id_of(1, 2)))], radius=20, name="<b>stolen</b> painting")
-    watch = service.engine.add_watch(watch)
-    finds = [hit.frame_id for hit in service.engine.watch_hits(watch.id).hits]
-    assert len(finds) >= 3
-    page.goto(f"{service.url}/#/activity")
-    page.get_by_role("heading", name="<b>stolen</b> painting").wait_for()
-    rows = page.get_by_role("list", name="New finds").get_by_role("listitem")
-    page.get_by_role("button", name="Acknowledge bikes.mp4 at 0:02.0").click()
-    page.wait_for_function("left => document.querySelectorAll('.finds > li').length === left", arg=len(finds) - 1)
-    rows.first.get_by_role("button", name="Dismiss").click()
-    page.wait_for_function("left => document.querySelectorAll('.finds > li').length === left", arg=len(finds) - 2)
-    assert [service.engine.marks[frame].state for frame in finds[:2]] == ["acknowledged", "dismissed"]
 
 
 def test_a_thousand_hits_load_only_the_thumbnails_that_are_near_the_screen(page, service):
