@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from hashreel.errors import HashreelError
 
@@ -99,6 +99,7 @@ Tags = dict[str, str]
 
 MAX_ID = 2**63 - 1
 MAX_TRUTH = 8_000_000
+MAX_FIELDS = 100
 MAX_VIDEO = 2**31 - 1  # a frame id is video * 2**32 + ..., a signed 64-bit integer
 
 
@@ -106,6 +107,13 @@ def _check_frame_id(text: str) -> str:
     if int(text) > MAX_ID:
         raise ValueError(f"a frame id is at most {MAX_ID}; got {text}")
     return text
+
+
+def _check_size(document: Any) -> Any:
+    """Refuse an object of very many fields as a whole: every wrong one would become an error of its own."""
+    if isinstance(document, dict) and len(document) > MAX_FIELDS:
+        raise ValueError(f"there are {len(document)} fields; accepted are up to {MAX_FIELDS}")
+    return document
 
 
 # Digits are spelt out because \d would take those of every script.
@@ -119,11 +127,20 @@ Box = tuple[Unit, Unit, Side, Side]
 Source = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00]+$")]
 TagKey = Annotated[str, Field(pattern=r"^[^=\x00-\x1f]{1,64}$")]
 TagValue = Annotated[str, Field(pattern=r"^[^\x00-\x1f]{0,256}$")]
-TagsIn = Annotated[dict[TagKey, TagValue], Field(max_length=64, json_schema_extra={"additionalProperties": False})]
+TagsIn = Annotated[
+    dict[TagKey, TagValue],
+    Field(max_length=64, json_schema_extra={"additionalProperties": False}),
+    BeforeValidator(_check_size),
+]
 
 
 class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sized(cls, document: Any) -> Any:
+        return _check_size(document)
 
 
 class _Reply(BaseModel):
@@ -134,6 +151,7 @@ class _Reply(BaseModel):
 TagsWanted = Annotated[
     dict[TagKey, TagValue | Annotated[list[TagValue], Field(min_length=1, max_length=64)]],
     Field(max_length=64, json_schema_extra={"additionalProperties": False}),
+    BeforeValidator(_check_size),
 ]
 
 

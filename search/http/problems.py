@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 PROBLEM_JSON = "application/problem+json"
+ERRORS_SHOWN = 100
 DETAILS = {
     404: "there is nothing at this address; GET /openapi.json lists what there is",
     405: "this address does not know the method; the Allow header lists those it knows",
@@ -81,7 +82,7 @@ def field_errors(error: RequestValidationError) -> list[dict[str, Any]]:
     """Return where and why a document was refused, without the values: a picture would be echoed otherwise."""
     return [
         {"at": _sendable(".".join(str(part) for part in item["loc"])), "message": item["msg"], "type": item["type"]}
-        for item in error.errors()
+        for item in error.errors()[:ERRORS_SHOWN]
     ]
 
 
@@ -94,7 +95,8 @@ def validation_problem(error: RequestValidationError, request_id: str = "") -> P
     """Return the problem of a request that does not fit the schema."""
     errors = field_errors(error)
     shown = "; ".join(f"{item['at'] or 'body'}: {item['message']}" for item in errors[:5])
-    more = f"; and {len(errors) - 5} more" if len(errors) > 5 else ""
+    count = len(error.errors())
+    more = f"; and {count - 5} more" if count > 5 else ""
     problem = http_problem(422, shown + more, request_id, errors)
     return problem.model_copy(update={"type": "urn:hashreel:bad-input", "title": "The request does not fit the schema"})
 

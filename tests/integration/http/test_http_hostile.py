@@ -80,6 +80,27 @@ def test_every_answer_protects_the_browser_and_none_is_for_other_sites(service) 
             assert not [name for name in headers if name.startswith("access-control")]
 
 
+FLOODS = {
+    "/v1/search": [
+        CODE | {f"a{number}": 1 for number in range(9000)},
+        {"query": {f"a{number}": 1 for number in range(9000)}},
+        CODE | {"tags": {f"={number}": [1] * 3 for number in range(6000)}},
+    ],
+    "/v1/jobs": [{"sources": ["a"], "tags": {f"={number}": 1 for number in range(9000)}}],
+    "/v1/search/batch": [{"requests": [{"a": 1, "b": 2, "c": 3}] * 250}],
+}
+
+
+@pytest.mark.parametrize(
+    ("address", "document"), [(name, one) for name, all_ in FLOODS.items() for one in all_], ids=range(5)
+)
+def test_a_flood_of_wrong_fields_makes_no_flood_of_errors(service, address: str, document: dict) -> None:
+    answer = service.http.post(address, json=document)
+    assert answer.status_code == 422
+    assert len(answer.json()["errors"]) <= 100
+    assert len(answer.content) < 20_000
+
+
 @pytest.fixture
 def slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
     """Return a maker of servers that wait for so long; each ends with the test."""
