@@ -22,6 +22,9 @@ from hashreel.schemas import Failure
 from indexer.chunks import decode_chunk
 from indexer.store import Store, connect
 
+# What the servers and their clients are warned of is not ours to mend.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
 KINDS = ("s3", "gs", "sftp")
 LARGEST = 2_000_000
 CUT_AFTER = 20_000
