@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hashreel.errors import BadInputError, ForbiddenError, HashreelError, TooLargeError, UnavailableError
-from hashreel.outbound import OutboundRules, check_target, fetch, opened
+from hashreel.outbound import OutboundRules, check_target, fetch, opened, without_login
 
 HERE = "127.0.0.0/8"
 
@@ -201,3 +201,16 @@ def test_what_a_reader_raises_stays_what_it_is(server: ThreadingHTTPServer) -> N
 def test_entries_of_the_list_that_mean_nothing_are_refused(entry: str) -> None:
     with pytest.raises(HashreelError, match="picture_hosts"):
         rules(entry)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://token@host/a", "https://***@host/a"),
+        ("sftp://user:pass word@host:22/a@b:c@d", "sftp://***@host:22/a@b:c@d"),
+        ("sftp://user@host/a", "sftp://user@host/a"),
+        ("s3://bucket/a:b@c", "s3://bucket/a:b@c"),
+    ],
+)
+def test_address_is_shown_without_a_password(url: str, shown: str) -> None:
+    assert without_login(url) == shown
