@@ -43,10 +43,13 @@ class Poison:
         self._thread.start()
 
     def _work(self) -> None:
+        killed: set[float] = set()
         while not self._stop.wait(0.005):
             with suppress(redis.RedisError):
-                for unit, worker, _ in self._units.running():
-                    if unit.video == self._video and unit.chunk is not None:
+                for unit, worker, started in self._units.running():
+                    # The successor has the same name, and the start stands in the records until its lease is over.
+                    if unit.video == self._video and unit.chunk is not None and started not in killed:
+                        killed.add(started)
                         self._kill(worker)
 
     def _kill(self, worker: str) -> None:
