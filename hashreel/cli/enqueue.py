@@ -24,7 +24,8 @@ from hashreel.cli.reports import job_progress, report_job, tell_failures
 from hashreel.errors import BadInputError
 
 CONTROLS = [bytes([code]) for code in range(1, 32) if code not in b"\t\n\r\x1b"]
-"""Rare in names, and frequent in what is no list of names."""
+"""Rare in names; a tenth of what is compressed."""
+MANY_CONTROLS = 16
 
 
 @click.command(epilog="Example: hashreel enqueue archive/*.mp4 --every 1s --tag case=17 --wait")
@@ -106,7 +107,7 @@ def _listed(content: bytes) -> list[str]:
     """Return the sources of a list: lines, or parts that end in a zero byte, for names with line breaks."""
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         content = content.decode("utf-16", "replace").encode()
-    if sum(map(content.count, CONTROLS)) > len(content) / 50:
+    if sum(map(content.count, CONTROLS)) > max(MANY_CONTROLS, (len(content) - content.count(b"\0")) / 20):
         raise BadInputError(
             "what is to be a list of sources is no text but data; name a video itself as a source, without --from"
         )

@@ -29,7 +29,7 @@ LOOK_SHARE = 10
 
 
 @click.command(epilog="Example: hashreel ingest --follow /srv/incoming --every 1s --tag source=incoming")
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
+@click.argument("folder_name", type=click.Path(file_okay=False), metavar="DIR")
 @click.option("--follow", is_flag=True, help="Go on looking for new files until Ctrl-C.")
 @click.option(
     "--settle", default="10s", show_default=True, metavar="TIME", help="A file is complete when unchanged so long."
@@ -49,7 +49,7 @@ LOOK_SHARE = 10
 @client_options
 @json_option
 def cli(
-    folder: Path,
+    folder_name: str,
     follow: bool,
     settle: str,
     poll: str,
@@ -78,9 +78,9 @@ def cli(
     """
     from hashreel.arrivals import Arrivals, Journal
 
-    folder = folder.absolute()
-    if not folder.is_dir():
-        raise BadInputError(f"{folder} is no folder of this machine")
+    folder = Path(folder_name).absolute()
+    if not folder_name or not folder.is_dir():
+        raise BadInputError(f"{folder_name or 'an empty name'} is no folder of this machine")
     options: dict[str, Any] = {"tags": parse_tags(tags), "collection": collection}
     options |= key_frame_policy(every, keyframes, scenes, drop)
     options |= {"lane": "interactive" if is_interactive else "bulk"} if is_interactive is not None else {}

@@ -52,7 +52,8 @@ def absolute_sources(sources: Sources) -> list[str | Upload]:
 
 def _absolute(source: str) -> str:
     is_upload = source.startswith("uploads/") and not os.path.exists(source)
-    return source if "://" in source or is_upload else os.path.abspath(source)
+    # An empty name, such as that of a shell's variable that is not set, is not the working folder.
+    return source if "://" in source or is_upload or not source.strip() else os.path.abspath(source)
 
 
 def join_stack(folder: str | os.PathLike[str]) -> LocalStack:

@@ -14,6 +14,7 @@ from farm import Farm, make_clips
 from memory_service import MemoryEngine, serve
 from PIL import Image
 
+from hashreel.client.local import absolute_sources
 from search.http import make_app
 from workers import reading
 from workers.messages import Unit
@@ -71,6 +72,11 @@ def test_a_list_may_be_of_windows_and_is_no_video(farm: Farm, url: str, tmp_path
     assert (job.counts.total, job.counts.queued) == (1, 1)
     run_cli("enqueue", "--from", str(clip), "--url", url, code=1)
     assert newest(farm) == job.id
+    # Control characters are no reason to refuse a list.
+    odd = clip.rename(clip.with_name("\x07\x08.mp4"))
+    (tmp_path / "odd").write_bytes(bytes(odd) + b"\0")
+    run_cli("enqueue", "--from", str(tmp_path / "odd"), "--url", url)
+    assert farm.queue.job(newest(farm)).counts.queued == 1
 
 
 def test_ingest_tells_at_once_what_failed_at_once(farm: Farm, url: str, tmp_path: Path) -> None:
@@ -87,6 +93,13 @@ def test_ingest_tells_at_once_what_failed_at_once(farm: Farm, url: str, tmp_path
     run_cli("ingest", str(farm.folder / "clips"), *words, *wrong, code=1)
     (reason,) = reasons_of(farm, newest(farm)).values()
     assert "not inside a source root" in reason
+
+
+def test_an_empty_name_is_not_the_working_folder(farm: Farm, url: str) -> None:
+    for command in (["enqueue", ""], ["ingest", ""]):
+        run_cli(*command, "--url", url, code=1)
+    assert farm.queue.jobs() == []
+    assert absolute_sources(["", " ", "a", "http://x/y"]) == ["", " ", os.path.abspath("a"), "http://x/y"]
 
 
 # Folders of pictures
