@@ -34,8 +34,10 @@ SHOTS = (
     ("page-desktop", 1440, 900, "light", "search"),
     ("page-dark", 1440, 900, "dark", "refined"),
     ("page-phone", 390, 844, "light", "search"),
+    ("page-watches", 1440, 900, "light", "watches"),
 )
 FILM, STREET = "films/big-buck-bunny.mp4", "street/bikes.mp4"
+WATCHED = ((FILM, 2750, "giant rabbit", 6), (STREET, 6750, "street behind the fence", 10))
 NAMES = {"bigbuckbunny.mp4": FILM, "bikes.mp4": STREET, "carphone_pristine.mp4": "calls/carphone.mp4"}
 
 
@@ -82,13 +84,36 @@ def query_picture(clip: Path, at_ms: int) -> Path:
     return path
 
 
-def show(page: Page, url: str, view: str, archive: Path) -> None:
-    """Bring the page to what is to be seen: hits of a picture, or hits that were marked."""
-    page.goto(url)
+def search(page: Page, url: str, picture: Path) -> None:
+    """Show the hits of a picture."""
+    page.goto(f"{url}/#/search")
     page.get_by_role("heading", name="Newest videos").wait_for()
-    clip, at_ms = (FILM, 2750) if view == "search" else (STREET, 6750)
-    page.set_input_files("#pick", query_picture(archive / clip, at_ms))
+    page.set_input_files("#pick", picture)
     page.locator("#hits > li").first.wait_for()
+
+
+def watch(page: Page, url: str, archive: Path) -> None:
+    """Make watches of searches, look at one find, and show the list."""
+    for clip, at_ms, name, radius in WATCHED:
+        page.goto("about:blank")
+        search(page, url, query_picture(archive / clip, at_ms))
+        page.get_by_role("button", name="Watch for this").click()
+        page.get_by_label("Name", exact=True).fill(name)
+        page.locator("#watch-radius").fill(str(radius))
+        page.get_by_role("button", name="Watch", exact=True).click()
+        page.get_by_role("link", name="Show watches").wait_for()
+    page.get_by_role("link", name="Show watches").click()
+    page.get_by_role("button", name="Acknowledge bikes.mp4").first.click()
+    page.locator(".find.acknowledged img").wait_for()
+
+
+def show(page: Page, url: str, view: str, archive: Path) -> None:
+    """Bring the page to what is to be seen: hits of a picture, hits that were marked, or watches."""
+    if view == "watches":
+        watch(page, url, archive)
+    else:
+        clip, at_ms = (FILM, 2750) if view == "search" else (STREET, 6750)
+        search(page, url, query_picture(archive / clip, at_ms))
     if view == "refined":
         page.locator("#hits > li").nth(1).get_by_role("button", name="More like").click()
         page.get_by_text("Ordered by 1 good hit").wait_for()
@@ -96,7 +121,7 @@ def show(page: Page, url: str, view: str, archive: Path) -> None:
         other = page.locator("#hits > li").filter(has_not_text=Path(STREET).name).first
         other.get_by_role("button", name="Less like").click()
         page.get_by_text("Ordered by 1 good hit and 1 bad hit").wait_for()
-    page.locator("#hits:not([aria-busy])").wait_for()
+    page.locator("#hits:not([aria-busy])").wait_for(state="attached")
     page.evaluate("document.activeElement.blur()")
     page.mouse.move(2, 2)
     page.wait_for_load_state("networkidle")

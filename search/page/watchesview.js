@@ -66,6 +66,7 @@ export class WatchesView {
     const words = facts.join(" · ");
     if (byId("watches-status").textContent !== words) byId("watches-status").textContent = words;
     byId("watches-empty").hidden = watches.length > 0;
+    byId("watches-filter").hidden = !watches.length;
     if (!watches.length) byId("watches-empty").replaceChildren(nothing(this.app.mayAdd()));
     byId("watches-more").hidden = shown.length === watches.length;
     const rows = new Map(shown.map((watch) => [watch.id, this.rows.get(watch.id) ?? new Row(this)]));

@@ -112,6 +112,7 @@ class TestKeys:
             empty.engine.add_video("archive/bikes.mp4", 4)
             server[0].app = make_app(empty.engine, empty.queue, settings, access)
             yield {scope: access.keyring.create(scope, scope)[1] for scope in ("admin", "read", "write")}
+            access.audit.close()  # its thread must not meet a Redis that is gone
 
     def test_a_key_is_asked_for_refused_kept_for_the_tab_and_given_up(self, page, empty, secrets):
         page.goto(empty.url)

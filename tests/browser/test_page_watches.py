@@ -107,6 +107,7 @@ def secrets(service, server):
         access = make_access(settings, redis.client())
         server[0].app = make_app(service.engine, service.queue, settings, access)
         yield {scope: access.keyring.create(scope, scope)[1] for scope in ("admin", "read")}
+        access.audit.close()  # its thread must not meet a Redis that is gone
 
 
 def test_a_key_that_only_reads_sees_finds_and_is_offered_no_change(page, service, secrets):
