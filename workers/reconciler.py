@@ -39,6 +39,7 @@ logger = logging.getLogger(__name__)
 QUEUE_AGE_S = 10.0
 BACKOFF_S = 5.0
 PURGE_EVERY_S = 60.0
+PURGE_SLICE = 1000
 PAGE = 1000
 SHORT_LOOK_S = 0.1
 LOOK_SHARE = 20.0
@@ -167,8 +168,9 @@ class Reconciler:
         now = time.time()
         if now - self._purged_at < PURGE_EVERY_S:
             return
-        self._purged_at = now
-        self._store.purge(self._settings.delete_grace_s, also=self._thumbnails.drop)
+        gone = self._store.purge(self._settings.delete_grace_s, limit=PURGE_SLICE, also=self._thumbnails.drop)
+        # More than a slice, as of a dropped generation, goes on at the next check.
+        self._purged_at = now if gone < PURGE_SLICE else 0.0
         self._store.forget_jobs(self._settings.job_keep_s)
         self._units.finish(self._dispatcher.clear_others(self._fingerprints))
         for number in {generation.id for generation in self._generations()}:
