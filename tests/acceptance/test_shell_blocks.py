@@ -1,4 +1,4 @@
-"""Every shell block of README and the tutorial runs as it stands, in order, in one shell.
+"""Every shell block of README and the tutorial runs as it stands, in order, in one shell; README's Python, too.
 
 A block that cannot run here says why in a comment before it: ``<!-- not run: REASON -->``.
 """
@@ -77,3 +77,16 @@ def test_shell_blocks_run(page: str, home: Path) -> None:
         end_stacks(home)
     assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
     assert "first clip.mp4" in done.stdout + (home / "hits.csv").read_text() if page != "README.md" else done.stdout
+
+
+def test_python_of_the_readme_runs(stack_url: str, home: Path) -> None:
+    (text,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    for stands, here in (("http://127.0.0.1:8000", stack_url), ("/srv/archive", str(home / "Videos"))):
+        assert stands in text
+        text = text.replace(stands, here)
+    done = subprocess.run(
+        [sys.executable, "-c", text], cwd=home, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "indexed=1" in done.stdout
+    assert "first clip.mp4 1.0 " in done.stdout or "first clip.mp4 2.0 " in done.stdout
