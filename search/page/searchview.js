@@ -13,6 +13,7 @@ import { ANY } from "./watchdialog.js";
 
 const LATEST_MS = 2 ** 32 - 1; // times of frames are 32-bit numbers
 const MOST_EXAMPLES = 16; // of a watch
+const LEFT_OUT = " The filter on one video, or a stretch of it, is not part of the watch.";
 
 export class SearchView {
   constructor(app, watchDialog) {
@@ -271,7 +272,7 @@ export class SearchView {
   // What a watch for the present query needs: its request, and what to tell of it.
   watchable() {
     const { query } = this;
-    const { tags, concepts } = this.options();
+    const { tags, concepts, videos } = this.options();
     // Concepts alone are nothing to watch for: any of their frames is, at any distance.
     const first = query.concept ? { frame: this.answer.hits[0].frame_id } : query;
     const marked = this.marks.more.filter((frame) => frame !== first.frame).slice(0, MOST_EXAMPLES - 1);
@@ -280,7 +281,7 @@ export class SearchView {
     return {
       request: async () => ({ queries: [await this.asQuery(first), ...marked.map((frame) => ({ frame }))], tags, concepts, ...(query.concept ? { radius: ANY } : {}) }),
       pictures: query.blob ? [this.upload.address, ...thumbnails] : thumbnails,
-      conditions: conditions.length ? `Only ${conditions.join(", and ")}.` : "In all that is stored, and in whatever is indexed from now on.",
+      conditions: (conditions.length ? `Only ${conditions.join(", and ")}.` : "In all that is stored, and in whatever is indexed from now on.") + (videos ? LEFT_OUT : ""),
       radius: query.concept ? ANY : byId("filter-radius").value || 4,
       distances: query.concept ? [] : this.answer.hits.map((hit) => hit.distance),
     };

@@ -54,6 +54,14 @@ def test_a_search_becomes_a_watch_with_its_conditions_and_examples(page, service
     assert page.locator("img[src='x']").count() == 0
 
 
+def test_the_form_says_that_a_filter_on_a_video_is_left_out(page, service):
+    page.goto(f"{service.url}/#/search?frame={frame_id_of(1, 2)}")
+    page.locator("#hits > li").first.wait_for()
+    page.locator("#filter-video").select_option("1")
+    page.get_by_role("button", name="Watch for this").click()
+    page.get_by_text("The filter on one video, or a stretch of it, is not part of the watch.").wait_for()
+
+
 def test_finds_are_acknowledged_dismissed_taken_back_and_searched_with(page, service):
     page.goto(f"{service.url}/#/watches")
     page.get_by_role("heading", name="Nothing is watched for yet").wait_for()
