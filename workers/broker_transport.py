@@ -46,9 +46,15 @@ class _PatientQoS(kombu_redis.QoS):  # type: ignore[misc]
 class _Channel(kombu_redis.Channel):  # type: ignore[misc]
     QoS: Any = _PatientQoS
 
+    def _connparams(self, *arguments: Any, **options: Any) -> Any:
+        if self.connection is None:
+            # It was closed under its producer, after a connection was lost: kombu makes another for such an error.
+            raise redis.ConnectionError("the channel was closed")
+        return super()._connparams(*arguments, **options)
+
 
 class Transport(kombu_redis.Transport):  # type: ignore[misc]
-    """kombu's transport, with the patient count."""
+    """kombu's transport, with the patient count, and channels that say when they were closed."""
 
     Channel: Any = _Channel
 

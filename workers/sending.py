@@ -35,8 +35,7 @@ logger = logging.getLogger(__name__)
 
 MAX_WAITING = 256
 """Messages that a queue of the broker may hold; workers and the reconciler fill it up again as they are taken."""
-# A channel that was closed under its producer, after a connection was lost in its middle, has no connection to ask.
-BROKER_ERRORS = (OperationalError, KombuError, OSError, redis.RedisError, AttributeError)
+BROKER_ERRORS = (OperationalError, KombuError, OSError, redis.RedisError)
 
 
 class Sender:

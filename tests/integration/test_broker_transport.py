@@ -1,4 +1,4 @@
-"""The consumer's count of messages in hand, when Redis goes away between the work and its acknowledgement."""
+"""Consumers and producers of the queues, when Redis goes away in the middle of what they do."""
 
 from __future__ import annotations
 
@@ -33,3 +33,13 @@ def test_lost_acknowledgements_take_no_place_of_the_consumer(private_redis, tmp_
             assert server.client(1).hlen("unacked") == 2
             proxy.come_back()
         app.close()
+
+
+def test_producer_whose_channel_was_closed_makes_another(private_redis, tmp_path: Path) -> None:
+    server: RedisServer = private_redis()
+    app = make_app(Settings(redis_url=server.url(0), broker_url=server.url(1), data=tmp_path))
+    with app.connection_for_write() as connection, app.amqp.Producer(connection) as producer:
+        producer.channel.close()
+        producer.publish({"number": 1}, routing_key="q", retry=True)
+        assert server.client(1).llen("q") == 1
+    app.close()
